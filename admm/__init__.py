@@ -1,0 +1,8 @@
+"""Compression of a network until it fits the crossbars: constraints, ADMM, masked retraining."""
+
+from admm import constraints as constraints
+from admm.compress import compress as compress
+from admm.compressed import Compressed as Compressed
+from admm.plan import LayerPlan as LayerPlan
+from admm.plan import Plan as Plan
+from admm.plan import Schedule as Schedule

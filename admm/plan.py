@@ -1,0 +1,120 @@
+"""What a compression should reach: which constraints hold for which layer, in what order, on what schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic.dataclasses import dataclass
+
+from admm.constraints import Levels, Prune
+from hwmodels.quantities import Count, NonNegative, NonNegativeInt, Positive
+
+if TYPE_CHECKING:
+    from crossbar.spec import ArraySpec
+
+STRICT = ConfigDict(extra="forbid")
+Growth = Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)]
+Momentum = Annotated[float, Strict(), Field(ge=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LayerPlan:
+    """The constraints of one layer, or of every layer that a pattern names.
+
+    name: a module name as in `model.named_modules()`, or a glob ("features.*", "*").
+    prune: pruning sets, projected on in this order; empty: the layer is not pruned.
+    levels: the quantisation set; None: the layer is not quantised. With neither, the layer is left alone.
+    """
+
+    name: Name
+    prune: tuple[Annotated[Prune, Field(discriminator="kind")], ...] = ()
+    levels: Levels | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Schedule:
+    """How long, how fast and how hard the stages pull (the defaults: see docs/compression.md).
+
+    admm_epochs: passes over the training data while the weights are pulled to their copies.
+    update_every: epochs between two updates of copies and duals (the last epoch of a stage also updates).
+    rho: first penalty; rho_growth: its factor at every update (Ye et al. 2019, arXiv 1903.09769: 1e-3 and 1.3).
+    retrain_epochs: masked retraining after the pruning is fixed.
+    quantise_epochs: ADMM towards the levels under the mask, for order="sequential" only; None: admm_epochs.
+    finish_epochs: straight-through retraining on the final levels.
+    lr: learning rate of the ADMM stages; retrain_lr, finish_lr: of the other two; None: as lr.
+    optimizer: "adam" or "sgd"; momentum: for "sgd" only, None means 0.9. weight_decay: L2, on all parameters.
+    lr_schedule: course of the learning rate from one update of the copies to the next (over the whole stage
+        for "retrain" and "finish"), restarting each time: "cosine" towards 0, "step" × 0.1 after each third
+        (arXiv 1903.09769), or "constant".
+    """
+
+    admm_epochs: NonNegativeInt = 27
+    update_every: Count = 3
+    rho: Positive = 1e-2
+    rho_growth: Growth = 1.3
+    retrain_epochs: NonNegativeInt = 12
+    quantise_epochs: NonNegativeInt | None = None
+    finish_epochs: NonNegativeInt = 6
+    lr: Positive = 1e-3
+    retrain_lr: Positive | None = None
+    finish_lr: Positive | None = None
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Momentum | None = None
+    weight_decay: NonNegative = 0.0
+    lr_schedule: Literal["cosine", "step", "constant"] = "cosine"
+
+    @model_validator(mode="after")
+    def _check(self) -> Schedule:
+        if self.momentum is not None and self.optimizer == "adam":
+            raise ValueError('momentum is a setting of optimizer="sgd"; leave it out or choose "sgd"')
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Plan:
+    """Constraints, order and schedule of one compression.
+
+    layers: an exact name beats a glob, among globs the first that matches wins; a layer that no entry names
+        is left alone. Every entry must match a layer, only a final "*" may come away empty.
+    order: "joint" pulls to the pruning copy and the quantisation copy at once (Yuan et al. 2019, arXiv
+        1908.11691); "sequential" prunes, retrains, and quantises what is left.
+    """
+
+    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    order: Literal["joint", "sequential"] = "joint"
+    schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _check(self) -> Plan:
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"layer {name!r} is planned twice; put all its constraints into one entry")
+        if self.order == "joint" and self.schedule.quantise_epochs is not None:
+            raise ValueError('quantise_epochs is a stage of order="sequential"; with "joint" leave it out')
+        return self
+
+    @classmethod
+    def for_array(
+        cls,
+        array: ArraySpec,
+        prune: Mapping[str, Prune | Sequence[Prune]] | None = None,
+        *,
+        quantise: bool = True,
+        order: Literal["joint", "sequential"] = "joint",
+        schedule: Schedule | None = None,
+    ) -> Plan:
+        """A plan for a crossbar: all convolutions and linear layers on the array's weight levels.
+
+        array: where the levels come from (`weight_levels()`); each layer gets its own fitted scale.
+        prune: module name or glob → pruning sets, as `Plan.layers`. quantise=False: pruning only.
+        """
+        levels = Levels(tuple(array.weight_levels().tolist()), "fit") if quantise else None
+        chosen = {name: tuple(sets) if isinstance(sets, Sequence) else (sets,) for name, sets in (prune or {}).items()}
+        if quantise:
+            chosen.setdefault("*", ())
+        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels) for name, sets in chosen.items())
+        return cls(layers=layers, order=order, schedule=schedule or Schedule())

@@ -1,0 +1,97 @@
+"""Retraining under fixed masks, and on fixed levels.
+
+Masks: gradients of dead weights are zeroed, and the weights again after every step, since momentum or decay
+gathered earlier would still move them.
+
+Levels: the forward pass sees every live weight at its nearest level, and the gradient goes straight through to
+the latent weight behind it (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432). Biases and
+normalisation layers train along freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from admm.constraints import nearest
+from admm.layers import Layer
+from crossbar.levels import LevelGrid
+
+Masks = Mapping[str, Tensor]
+Grids = Mapping[str, LevelGrid]
+
+
+def fit_grids(layers: Mapping[str, Layer], masks: Masks) -> dict[str, LevelGrid]:
+    """The final grid of every layer that is quantised: its scale fitted (or given) for the live weights as they are."""
+    return {
+        name: layer.levels.grid(layer.weight, masks[name]) for name, layer in layers.items() if layer.levels is not None
+    }
+
+
+def mask_gradients(layers: Mapping[str, Layer], masks: Masks) -> None:
+    """Zero the gradients of dead weights."""
+    for name, mask in masks.items():
+        grad = layers[name].weight.grad
+        if grad is not None:
+            grad.masked_fill_(~mask, 0)
+
+
+@torch.no_grad()
+def apply_masks(layers: Mapping[str, Layer], masks: Masks) -> None:
+    """Set dead weights to exactly 0."""
+    for name, mask in masks.items():
+        layers[name].weight.masked_fill_(~mask, 0)
+
+
+@torch.no_grad()
+def clamp_latent(layers: Mapping[str, Layer], grids: Grids) -> None:
+    """Keep latent weights between the outermost levels; beyond, a weight could wander off and never come back."""
+    for name, grid in grids.items():
+        table = grid.table()
+        layers[name].weight.clamp_(float(table[0]), float(table[-1]))
+
+
+def on_levels(layers: Mapping[str, Layer], masks: Masks, grids: Grids) -> dict[str, Tensor]:
+    """Parameter name → projected weight whose gradient goes straight through to the latent one."""
+    replaced = {}
+    for name, grid in grids.items():
+        replaced[f"{name}.weight"] = _StraightThrough.apply(layers[name].weight, grid, masks[name])
+    return replaced
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Projection forward, identity on live weights backward; `w + (q − w)` would miss the level by a rounding."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, grid: LevelGrid, live: Tensor) -> Tensor:
+        ctx.live = live
+        return nearest(w, grid, live)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0].masked_fill(~ctx.live, 0), None, None
+
+
+@torch.no_grad()
+def project_weights(layers: Mapping[str, Layer], masks: Masks, grids: Grids) -> None:
+    """Put every live weight exactly on its nearest level and every dead one to 0."""
+    for name, grid in grids.items():
+        layers[name].weight.copy_(nearest(layers[name].weight, grid, masks[name]))
+    apply_masks(layers, masks)
+
+
+@contextmanager
+def projected(layers: Mapping[str, Layer], masks: Masks, grids: Grids) -> Iterator[None]:
+    """The model on its levels for the length of the block; latent weights come back after it."""
+    latent = {name: layers[name].weight.detach().clone() for name in grids}
+    project_weights(layers, masks, grids)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in latent.items():
+                layers[name].weight.copy_(weight)

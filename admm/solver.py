@@ -1,0 +1,130 @@
+"""ADMM in scaled form with two auxiliary copies per layer: Y for pruning, Z for quantisation.
+
+minimise f(W) subject to W ∈ P, W ∈ Q becomes, with copies Y ∈ P, Z ∈ Q and scaled duals U, V,
+
+    W-step:  f(W) + ρ/2 ‖W − Y + U‖² + ρ/2 ‖W − Z + V‖²     by stochastic gradients (`pull` adds the penalties')
+    Y-step:  Y ← P-projection of W + U        Z-step:  Z ← Q-projection of W + V
+    duals:   U ← U + W − Y                    V ← V + W − Z
+
+with squared Frobenius norms, one ρ for both (Yuan et al. 2019, arXiv 1908.11691; Boyd et al. 2011, section 3).
+
+Zero need not be a level, and then P and Q have no point in common. Quantisation therefore binds only what
+pruning keeps: an entry is at a level where Y keeps its group, and free where Y prunes it. Free means that Z
+follows (Z = W + V, V = 0, so Z = W from then on) and its penalty vanishes; Y alone pulls the entry to zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from admm.constraints import nearest
+from admm.layers import Layer
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How far one copy of one layer is from consensus after an update.
+
+    primal: ‖W − Y‖ or ‖W − Z‖ (live entries); dual: ρ‖Y − Y_before‖ or ρ‖Z − Z_before‖ (Boyd et al. 2011,
+    section 3.3, for W = Y); norm: ‖W‖. Frobenius norms.
+    """
+
+    layer: str
+    copy: str
+    primal: float
+    dual: float
+    norm: float
+
+
+@dataclass
+class Copies:
+    """Copies and scaled duals of one layer; y and u are None when nothing prunes, z and v when nothing quantises."""
+
+    layer: Layer
+    live: Tensor
+    y: Tensor | None = None
+    u: Tensor | None = None
+    z: Tensor | None = None
+    v: Tensor | None = None
+
+    def tree(self) -> dict[str, Any]:
+        """The state as nested tensors, for a checkpoint."""
+        return {"live": self.live, "y": self.y, "u": self.u, "z": self.z, "v": self.v}
+
+
+def begin(layer: Layer, mask: Tensor | None, *, prune: bool, quantise: bool) -> Copies:
+    """Copies at the projections of the weights as they are, duals zero.
+
+    mask: the entries that are live when pruning is fixed; None: Y decides (prune) or all are live.
+    """
+    w = layer.weight.detach()
+    if mask is None:
+        mask = layer.mask(w) if prune else torch.ones_like(w, dtype=torch.bool)
+    live = mask
+    copies = Copies(layer, live)
+    if prune and layer.prune:
+        copies.y, copies.u = w.masked_fill(~live, 0), torch.zeros_like(w)
+    if quantise and layer.levels is not None:
+        copies.z, copies.v = _quantised(layer, w, live), torch.zeros_like(w)
+    return copies
+
+
+def under_mask(copies: Copies, mask: Tensor) -> Copies:
+    """The copies once pruning is fixed: Y is gone; Z and V go on where they were live and are fresh elsewhere."""
+    layer, w = copies.layer, copies.layer.weight.detach()
+    if copies.v is None:
+        return Copies(layer, mask)
+    v = copies.v.masked_fill(~(mask & copies.live), 0)
+    return Copies(layer, mask, z=_quantised(layer, w + v, mask), v=v)
+
+
+def pull(copies: Copies, rho: float) -> None:
+    """Add the gradient of the penalties, ρ(W − Y + U) + ρ(W − Z + V), to the weight's gradient."""
+    weight = copies.layer.weight
+    w = weight.detach()
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(w)
+    if copies.y is not None and copies.u is not None:
+        weight.grad.add_(w - copies.y + copies.u, alpha=rho)
+    if copies.z is not None and copies.v is not None:
+        weight.grad.add_((w - copies.z + copies.v).masked_fill_(~copies.live, 0), alpha=rho)
+
+
+def update(copies: Copies, rho: float) -> list[Residuals]:
+    """Y-step, Z-step and both dual steps of a layer, in place; returns the residuals."""
+    layer, w = copies.layer, copies.layer.weight.detach()
+    found = []
+    norm = float(w.norm())
+    if copies.y is not None and copies.u is not None:
+        before, moved = copies.y, w + copies.u
+        copies.live = layer.mask(moved)
+        copies.y = moved.masked_fill(~copies.live, 0)
+        copies.u = copies.u + w - copies.y
+        found.append(
+            Residuals(layer.name, "prune", float((w - copies.y).norm()), rho * float((copies.y - before).norm()), norm)
+        )
+    if copies.z is not None and copies.v is not None:
+        live, before = copies.live, copies.z
+        copies.z = _quantised(layer, w + copies.v, live)
+        copies.v = (copies.v + w - copies.z).masked_fill(~live, 0)
+        primal, dual = (w - copies.z)[live].norm(), (copies.z - before)[live].norm()
+        found.append(Residuals(layer.name, "quantise", float(primal), rho * float(dual), norm))
+    return found
+
+
+def rescale(copies: Copies, growth: float) -> None:
+    """Divide the scaled duals by the growth of ρ: U = λ/ρ, and λ does not jump (Boyd et al. 2011, section 3.4.1)."""
+    if copies.u is not None:
+        copies.u = copies.u / growth
+    if copies.v is not None:
+        copies.v = copies.v / growth
+
+
+def _quantised(layer: Layer, target: Tensor, live: Tensor) -> Tensor:
+    """Z-step: live entries at their nearest level (scale fitted if the plan says so), the others where they are."""
+    assert layer.levels is not None
+    return torch.where(live, nearest(target, layer.levels.grid(target, live)), target)

@@ -1,0 +1,58 @@
+"""Between numbers and volts: input codes and their cycles, column sums and their codes.
+
+Rounding is to the nearest code, ties to even, then clipping. For a converter of `bits` bits with full scale F
+there are 2^bits codes, one step apart: step = F / (2^bits − 1).
+
+    bits = 2, F = 3 (step 1)   sum      −0.6  −0.2  0.4  0.5  0.6  1.5  2.5  3.4  9.0
+                               code        0     0    0    0    1    2    2    3    3
+                               clipped   yes                                        yes
+
+A sample counts as clipped when it lies more than half a step outside the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def input_codes(x: Tensor, full_scale: float, bits: int | None) -> Tensor:
+    """Non-negative inputs as DAC codes: round(x / full_scale · (2^bits − 1)), clipped to 0 … 2^bits − 1.
+
+    x: any shape, float. bits None: the exact value x / full_scale, neither rounded nor clipped.
+    Returns float32 codes (whole numbers, exact below 2²⁴).
+    """
+    if bits is None:
+        return (x / full_scale).clamp_min(0)
+    top = 2**bits - 1
+    return torch.round(x * (top / full_scale)).clamp_(0, top)
+
+
+def input_cycles(codes: Tensor, input_bits: int | None, dac_bits: int) -> Iterator[tuple[float, Tensor]]:
+    """The input codes of each cycle, least significant first, with what one step of that cycle counts.
+
+    Yields (weight, codes of 0 … 2^dac_bits − 1), where Σ weight · cycle = codes; one cycle without a DAC.
+    """
+    if input_bits is None or input_bits == dac_bits:
+        yield 1.0, codes
+        return
+    rest, weight, radix = codes, 1.0, 2**dac_bits
+    for _ in range(-(-input_bits // dac_bits)):
+        # Whole numbers below 2²⁴ divide by a power of two exactly in float32, so floor is exact too.
+        quotient = torch.floor(rest / radix)
+        yield weight, rest - quotient * radix
+        rest, weight = quotient, weight * radix
+
+
+def adc_codes(sums: Tensor, step: float, bits: int) -> tuple[Tensor, Tensor]:
+    """Codes of column sums, and how many samples the converter clipped.
+
+    sums: any shape, in the unit of `step`; it is overwritten. Returns (codes as floats holding whole numbers
+    0 … 2^bits − 1, count of samples more than half a step outside the range as a 0-d int64 tensor).
+    """
+    codes = sums.div_(step).round_()
+    top = 2**bits - 1
+    clipped = ((codes > top) | (codes < 0)).sum()
+    return codes.clamp_(0, top), clipped

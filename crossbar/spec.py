@@ -1,0 +1,126 @@
+"""What an array is: its size, its device, how weights stand on cells, and its converters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from math import ceil
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+
+from crossbar.encoding import PairEncoding
+from hwmodels import Device
+from hwmodels.errors import UserError
+from hwmodels.quantities import Count, Positive
+
+MAX_WEIGHT_LEVELS = 65536
+"""A level index is at most 16 bits wide."""
+
+
+def _load_device(value: Any) -> Any:
+    return Device.load(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=64)
+def _encoding(g_s: tuple[float, ...], slices: int, idle: Literal["open", "hrs"]) -> PairEncoding:
+    # The look-up tables of an encoding are worth keeping: a network asks for them once per layer and tile.
+    return PairEncoding(g_s=np.array(g_s), slices=slices, idle=idle)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ArraySpec:
+    """One crossbar array with its converters; the single place where each of these numbers lives.
+
+    rows, cols: word lines and bit lines.
+    device: a `hwmodels.Device`, or the name or path of one.
+    slices: cells that share the magnitude of one weight, most significant last; slice s counts levels**s.
+    idle: what stands at a crossing that carries no weight. "open": 0 S, as the papers assume; weights are
+        ±g, zero not among them. "hrs": a real cell at g_min with its error and its power; a pair's weight is
+        g₊ − g₋, so zero exists. Default: the device's own.
+    input_bits: resolution of an input; None drives the exact real value (no DAC error).
+    dac_bits: bits that a word-line driver applies per input cycle; an input takes ⌈input_bits / dac_bits⌉
+        cycles, least significant first.
+    adc_bits: resolution of the converters; None reads the exact sum (no converter).
+    cols_per_adc: neighbouring columns that share a converter; default: all columns of the array.
+    adc_range: full scale of the converters. "calibrated": the largest column sum of the layer's nominal arrays
+        over the calibration inputs; "full": the largest sum that the array could ever give.
+    t_read_s: time of one array read [s]; the default is ISAAC's 100 ns cycle (Shafiee et al., ISCA 2016, §V).
+
+    Positive and negative weights stand on separate arrays (Yuan et al., ISLPED 2019, §III); every array's
+    bit lines are converted and the codes are added up digitally.
+    """
+
+    rows: Count = 128
+    cols: Count = 128
+    device: Annotated[Device, BeforeValidator(_load_device)]
+    slices: Count = 1
+    idle: Literal["open", "hrs"] | None = None
+    input_bits: Count | None = 8
+    dac_bits: Count = 1
+    adc_bits: Count | None = 8
+    cols_per_adc: Count | None = None
+    adc_range: Literal["calibrated", "full"] = "calibrated"
+    t_read_s: Positive = 100e-9
+
+    @model_validator(mode="after")
+    def _check(self) -> ArraySpec:
+        if self.idle is None:
+            object.__setattr__(self, "idle", self.device.idle)
+        if self.input_bits is not None and self.input_bits > 16:
+            raise ValueError(f"input_bits must be at most 16, not {self.input_bits}")
+        if self.input_bits is not None and self.dac_bits > self.input_bits:
+            raise ValueError(f"dac_bits ({self.dac_bits}) must not exceed input_bits ({self.input_bits})")
+        if self.adc_bits is not None and self.adc_bits > 16:
+            raise ValueError(f"adc_bits must be at most 16, not {self.adc_bits}")
+        if 2 * self.device.levels**self.slices > MAX_WEIGHT_LEVELS:
+            raise ValueError(
+                f"{self.device.levels} levels on {self.slices} slices give more than {MAX_WEIGHT_LEVELS} weight levels; "
+                "use fewer slices or levels"
+            )
+        return self
+
+    @property
+    def encoding(self) -> PairEncoding:
+        """How a weight's level index becomes conductances, and back."""
+        assert self.idle is not None
+        return _encoding(tuple(self.device.level_conductances().tolist()), self.slices, self.idle)
+
+    @property
+    def input_cycles(self) -> int:
+        """Array reads in time that one non-negative input vector takes."""
+        return 1 if self.input_bits is None else ceil(self.input_bits / self.dac_bits)
+
+    @property
+    def columns_per_converter(self) -> int:
+        """Columns that one converter serves, at most the columns of the array."""
+        return min(self.cols_per_adc or self.cols, self.cols)
+
+    @property
+    def weight_bits(self) -> float:
+        """log2 of the magnitudes that a weight can take, plus one for the sign."""
+        return self.slices * float(np.log2(self.device.levels)) + 1
+
+    def weight_levels(self) -> np.ndarray:
+        """Every value a weight can take, float64, ascending, in units of the largest.
+
+        "open": 2·Lˢ values ±v, zero not among them; "hrs": 2·Lˢ − 1 values with zero (fewer where slices of a
+        device with uneven levels coincide). Compression, mapping, simulation and cost all read this set.
+        """
+        return self.encoding.values
+
+    def with_(self, **changes: Any) -> ArraySpec:
+        """A copy with some fields changed, validated again."""
+        unknown = set(changes) - set(self.__dataclass_fields__)
+        if unknown:
+            raise UserError(f"ArraySpec has no field {sorted(unknown)[0]!r}; fields: {', '.join(self.__dataclass_fields__)}.")
+        return replace(self, **changes)
+
+    def for_weight_bits(self, bits: int) -> ArraySpec:
+        """The same array with as many slices as a `bits`-bit signed weight needs: ⌈(bits − 1) / log2(levels)⌉.
+
+        Source: Yuan et al. 2019, §III (a 9-bit weight is an 8-bit magnitude on two 4-bit cells, once per sign).
+        """
+        return self.with_(slices=ceil((bits - 1) / float(np.log2(self.device.levels)) - 1e-9))

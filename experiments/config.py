@@ -1,0 +1,363 @@
+"""The configuration: one TOML file, every key also a flag, validated once, with the way out in every message."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+import tomli_w
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from hwmodels.errors import UserError, suggestion
+from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Positive
+
+T = TypeVar("T")
+
+Keep = Annotated[int, Strict(), Field(ge=1)] | Annotated[float, Strict(), Field(gt=0, le=1)]
+"""How many groups to keep: a whole number counts them, a number with a point is a fraction (0 < x ≤ 1)."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, Field))
+def _section(cls: type[T]) -> type[T]:
+    """A frozen, strict section whose mistakes read like those of the file: flags build sections one by one."""
+    made = pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
+    plain_init = made.__init__
+
+    def __init__(self: Any, **values: Any) -> None:
+        try:
+            plain_init(self, **values)
+        except ValidationError as error:
+            raise UserError("\n".join(_sentences(error, made))) from None
+
+    __init__.__doc__ = plain_init.__doc__
+    made.__init__ = __init__  # type: ignore[assignment, method-assign]
+    return made  # type: ignore[return-value]
+
+
+@_section
+class Network:
+    """What is compressed and placed."""
+
+    name: str = "digits-conv"
+    """A packaged model, or your own as `package.module:factory`."""
+    weights: str | None = None
+    """Safetensors file with trained weights; training then starts from them."""
+
+
+@_section
+class Data:
+    """What it is trained and tested on."""
+
+    name: str = "digits"
+    """digits (inside scikit-learn, no download), mnist or cifar10."""
+    dir: str | None = None
+    """Folder that holds the data set in torchvision's layout; same as --data-dir."""
+    train_limit: Count | None = None
+    """Use only this many training samples (for a quick look)."""
+    test_limit: Count | None = None
+    """Use only this many test samples."""
+
+
+@_section
+class Train:
+    """Training of the dense network, before any compression."""
+
+    epochs: NonNegativeInt = 20
+    """Passes over the training set; 0 takes the weights as they are."""
+    batch_size: Count = 64
+    lr: Positive = 1e-3
+    """Learning rate at the start."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Annotated[float, Strict(), Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD; Adam has its own."""
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    label_smoothing: Fraction = 0.0
+    augment: Literal["none", "shift", "crop-flip"] = "none"
+    """Random changes of the training images, drawn anew each epoch."""
+
+
+@_section
+class Prune:
+    """Pruning of the layers that one pattern names: what to keep of each kind of group."""
+
+    filter: Keep | None = None
+    """Filters (columns of the lowered matrix)."""
+    channel: Keep | None = None
+    """Input channels."""
+    column: Keep | None = None
+    """Filter-shape positions (rows of the lowered matrix; the GEMM columns of the papers)."""
+    block: Keep | None = None
+    """Blocks of the size of one array."""
+    unstructured: Keep | None = None
+    """Single weights."""
+
+
+@_section
+class Compress:
+    """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
+
+    order: Literal["joint", "sequential"] = "joint"
+    """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left."""
+    quantise: bool = True
+    """Pull live weights to the conductance levels."""
+    admm_epochs: NonNegativeInt = 27
+    """Epochs that pull the weights to their copies."""
+    update_every: Count = 3
+    """Epochs between two updates of the copies and duals."""
+    rho: Positive = 1e-3
+    """Penalty at the start."""
+    rho_growth: Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)] = 1.3
+    """Factor on the penalty at every update."""
+    retrain_epochs: NonNegativeInt = 12
+    """Masked retraining once the pruning is fixed."""
+    quantise_epochs: NonNegativeInt | None = None
+    """ADMM towards the levels under the mask, for order = "sequential"; default: admm_epochs."""
+    finish_epochs: NonNegativeInt = 6
+    """Straight-through retraining on the final levels; biases and normalisation are free."""
+    lr: Positive = 1e-3
+    """Learning rate of the ADMM stages."""
+    retrain_lr: Positive | None = None
+    """Default: lr."""
+    finish_lr: Positive | None = None
+    """Default: lr."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Annotated[float, Strict(), Field(ge=0, lt=1)] | None = None
+    """Momentum of SGD (default 0.9)."""
+    weight_decay: NonNegative = 0.0
+    lr_schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Course of the learning rate between two updates of the copies."""
+    batch_size: Count | None = None
+    """Default: that of [train]."""
+    prune: dict[str, Prune] = field(default_factory=dict)
+    """What to keep, by layer name or pattern: [compress.prune.conv2], ["compress.prune.features.*"]."""
+
+
+@_section
+class Crossbar:
+    """One array and its converters: every key is a field of `crossbar.ArraySpec`."""
+
+    rows: Count = 128
+    """Word lines."""
+    cols: Count = 128
+    """Bit lines."""
+    slices: Count = 1
+    """Cells that share the magnitude of one weight."""
+    idle: Literal["open", "hrs"] | None = None
+    """What stands where no weight does: open (0 S) or hrs (a cell at g_min); default: the device's own."""
+    input_bits: Count | Literal["ideal"] = 8
+    """Resolution of an input; ideal: the exact real value."""
+    dac_bits: Count = 1
+    """Bits that a word-line driver applies per cycle."""
+    adc_bits: Count | Literal["ideal"] = 8
+    """Resolution of the converters; ideal: the exact sum."""
+    cols_per_adc: Count | None = None
+    """Columns that share a converter; default: all of the array."""
+    adc_range: Literal["calibrated", "full"] = "calibrated"
+    """Full scale: the largest sum seen in calibration, or the largest possible."""
+    t_read_s: Positive = 100e-9
+    """Time of one array read [s]."""
+
+
+@_section
+class DeviceSection:
+    """The cells: a preset, and what to change of it."""
+
+    preset: str = "yuan2019"
+    """A name that `ohmweave devices` lists, or the path of your own file."""
+    levels: Annotated[int, Strict(), Field(ge=2)] | None = None
+    """Programmable conductances per cell; default: the preset's."""
+    stuck_at_lrs: Fraction | None = None
+    """Share of cells stuck at low resistance (g_max); default: the preset's."""
+    stuck_at_hrs: Fraction | None = None
+    """Share of cells stuck at high resistance (g_min)."""
+    mismatch: NonNegative = 1.0
+    """Factor on the preset's programming error; 0 switches it off."""
+
+
+@_section
+class Hardware:
+    """What the parts cost."""
+
+    library: str = "isaac-32nm"
+    """A name that `ohmweave libraries` lists, or the path of your own file."""
+    baseline_bits: Annotated[int, Strict(), Field(ge=2, le=17)] = 9
+    """Signed weight precision of the unpruned baseline (9 in Yuan et al. 2019)."""
+
+
+@_section
+class Simulate:
+    """Running the placed network with device errors."""
+
+    seeds: Count = 10
+    """Chips (device seeds) to run; the interval is over them."""
+    batch_size: Count = 256
+    calibration_samples: Count = 128
+    """Training images that the converter and input ranges are measured on."""
+
+
+@_section
+class Report:
+    """What the report looks like."""
+
+    title: str | None = None
+    """Heading of the page; default: the configuration's name."""
+    figures: tuple[Literal["svg", "png", "pdf"], ...] = ("svg", "png")
+    """Formats of the pictures beside the page."""
+
+
+@_section
+class Config:
+    """A whole run: network → compression → placement → simulation and cost → report."""
+
+    seed: NonNegativeInt = 0
+    """Seed of everything random: data split and order, initial weights, devices."""
+    network: Network = field(default_factory=Network)
+    data: Data = field(default_factory=Data)
+    train: Train = field(default_factory=Train)
+    compress: Compress = field(default_factory=Compress)
+    crossbar: Crossbar = field(default_factory=Crossbar)
+    device: DeviceSection = field(default_factory=DeviceSection)
+    hardware: Hardware = field(default_factory=Hardware)
+    simulate: Simulate = field(default_factory=Simulate)
+    report: Report = field(default_factory=Report)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value, plain types only; keys without a value (None) are left out."""
+        return _without_none(asdict(self))  # type: ignore[call-overload]
+
+    def digest(self) -> str:
+        """Hash of the resolved configuration, 8 hex digits: one digest, one result."""
+        text = json.dumps(self.resolved(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def toml(self) -> str:
+        """The resolved configuration as a TOML file that can be run again."""
+        return tomli_w.dumps(self.resolved())
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, tuple | list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def load(path: Path) -> Config:
+    """Read and validate a configuration file.
+
+    Raises UserError that names the file and, for each mistake, the key, the value, what is allowed and the
+    nearest valid spelling.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"There is no configuration file {str(path)!r}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The configuration file {str(path)!r} cannot be read: {error}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return TypeAdapter(Config).validate_python(values)
+    except ValidationError as error:
+        raise UserError("\n".join(f"{path}: {line}" for line in _sentences(error, Config))) from None
+
+
+def example_names() -> list[str]:
+    """Names of the packaged configurations, for `ohmweave run NAME`."""
+    return sorted(path.stem for path in _examples_folder().glob("*.toml"))
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a configuration: a path, or the name of a packaged one (`digits`).
+
+    Raises UserError with the nearest packaged name when there is neither.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    packaged = _examples_folder() / f"{name_or_path}.toml"
+    if packaged.is_file() and Path(name_or_path).name == name_or_path:
+        return packaged
+    raise UserError(
+        f"There is no configuration file {name_or_path!r}, and no packaged one of that name. "
+        f"{suggestion(path.stem, example_names())}"
+    )
+
+
+def _examples_folder() -> Path:
+    # An installed wheel carries the examples inside the package; a checkout has them beside it.
+    inside = Path(__file__).parent / "examples"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "examples"
+
+
+# Messages -------------------------------------------------------------------------------------------------------
+
+
+def _sentences(error: ValidationError, root: type) -> list[str]:
+    """One sentence per mistake: the key, the value, what is allowed, the nearest spelling."""
+    lines: dict[str, str] = {}
+    for problem in error.errors():
+        key, owner = _place(problem["loc"], root)
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines[key] = f"unknown key {key!r}. {suggestion(key.rpartition('.')[2], _keys(owner))}"
+        elif problem["type"] in ("dataclass_type", "dict_type"):
+            lines[key] = f"{key!r} is a section ([{key}]), not the value {problem['input']!r}."
+        else:
+            said = lines.get(key)
+            reason = problem["msg"].removeprefix("Value error, ")
+            reason = reason[:1].lower() + reason[1:]
+            # A union reports one reason per member; together they say what is allowed.
+            lines[key] = f"{said}, or {reason}" if said else f"{key} = {problem['input']!r}: {reason}"
+    return [line if line.endswith((".", "?")) else f"{line}." for line in lines.values()]
+
+
+def _place(loc: tuple[int | str, ...], root: type) -> tuple[str, Any]:
+    """Dotted key of a pydantic location, and the section that the last part was looked up in."""
+    parts: list[str] = []
+    owner: Any = root
+    here: Any = root
+    for part in loc:
+        following = _member(here, part)
+        if following is None and parts and not (is_dataclass(here) or get_origin(here) is dict):
+            break  # the rest of the location names the member of a union, not a key
+        owner, here = here, following
+        parts.append(str(part))
+    return ".".join(parts), owner
+
+
+def _member(kind: Any, part: int | str) -> Any:
+    if is_dataclass(kind):
+        return _sections(kind).get(str(part))
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    return None
+
+
+def _sections(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=False)
+    return {item.name: _unwrapped(hints[item.name]) for item in fields(kind)}
+
+
+def _unwrapped(kind: Any) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        return next((arg for arg in get_args(kind) if is_dataclass(arg)), kind)
+    return kind
+
+
+def _keys(owner: Any) -> list[str]:
+    return [item.name for item in fields(owner)] if is_dataclass(owner) else []
+
+
+Overlay = Callable[[Config], Config]
+"""What flags do to a loaded configuration."""

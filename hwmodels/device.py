@@ -1,0 +1,203 @@
+"""A memristor technology: its conductance range, its levels, how far a programmed cell misses, and who says so."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic.dataclasses import dataclass
+
+from hwmodels import spec_files
+from hwmodels.errors import UserError, unknown
+from hwmodels.quantities import Fraction, NonNegative, Positive
+
+_SPEC = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class NoError:
+    """Every cell lands on its target exactly."""
+
+    kind: Literal["none"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class ConstantError:
+    """g = g_target + N(0, σ²), the same σ `sigma_s` [S] at every target."""
+
+    sigma_s: NonNegative
+    kind: Literal["constant"] = "constant"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class ProportionalError:
+    """g = g_target · (1 + N(0, σ²)), `sigma` without a unit."""
+
+    sigma: NonNegative
+    kind: Literal["proportional"] = "proportional"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class LognormalError:
+    """g = g_target · exp θ, θ ~ N(0, σ²): the median is the target, the mean is exp(σ²/2) times the target."""
+
+    sigma: NonNegative
+    kind: Literal["lognormal"] = "lognormal"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class PolynomialError:
+    """g = g_target + N(0, σ²) with σ [S] = max(0, Σ cᵢ (g_target/g_max)ⁱ), `coeffs_s` = (c₀, c₁, …) [S]."""
+
+    coeffs_s: Annotated[tuple[Annotated[float, Strict(), Field(allow_inf_nan=False)], ...], Field(min_length=1)]
+    kind: Literal["polynomial"] = "polynomial"
+
+
+ProgrammingError = Annotated[
+    NoError | ConstantError | ProportionalError | LognormalError | PolynomialError, Field(discriminator="kind")
+]
+"""How far a programmed cell misses its target; the kinds are told apart by `kind`."""
+
+_CITED = ("g_min_s", "g_max_s", "levels", "level_g_s", "programming_error", "stuck_at_lrs", "stuck_at_hrs")
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class Device:
+    """A memristor technology.
+
+    g_min_s, g_max_s: conductance of the high- and the low-resistance state [S]; levels: programmable conductances, at
+    least 2; level_g_s: those conductances [S], ascending (None: evenly spaced from g_min_s to g_max_s);
+    programming_error: how a programmed cell misses its target; stuck_at_lrs, stuck_at_hrs: fraction of cells that
+    stand at g_max_s or g_min_s whatever is programmed; read_voltage_v [V]; idle: what stands at a crossing without a
+    weight, `open` (0 S) or `hrs` (a real cell at g_min_s); sources: field -> citation; unverified: fields whose
+    number no publication backs.
+    """
+
+    name: str
+    g_min_s: Positive
+    g_max_s: Positive
+    levels: Annotated[int, Strict(), Field(ge=2)]
+    technology: str = ""
+    description: str = ""
+    level_g_s: tuple[Positive, ...] | None = None
+    programming_error: ProgrammingError = NoError()
+    stuck_at_lrs: Fraction = 0.0
+    stuck_at_hrs: Fraction = 0.0
+    read_voltage_v: Positive = 0.2
+    idle: Literal["open", "hrs"] = "hrs"
+    sources: dict[str, str] = Field(default_factory=dict)
+    unverified: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Device:
+        """What no single field can tell: order of the range, number and order of the levels, sum of the faults."""
+        if self.g_min_s >= self.g_max_s:
+            raise UserError(
+                f"g_min_s = {self.g_min_s!r} is not below g_max_s = {self.g_max_s!r}: "
+                "g_min_s is the high-resistance state, g_max_s the low-resistance one"
+            )
+        if self.stuck_at_lrs + self.stuck_at_hrs > 1 + 1e-12:
+            raise UserError(
+                f"stuck_at_lrs + stuck_at_hrs = {self.stuck_at_lrs + self.stuck_at_hrs:g} is above 1: "
+                "they are fractions of the cells, so lower one of them"
+            )
+        self._check_levels()
+        names = {field.name for field in fields(self)}
+        for field in (*self.sources, *self.unverified):
+            if field not in names:
+                raise unknown("field in `sources` or `unverified`:", field, names)
+        return self
+
+    def _check_levels(self) -> None:
+        """Explicit levels: as many as `levels` says, ascending, within the range."""
+        if self.level_g_s is None:
+            return
+        if len(self.level_g_s) != self.levels:
+            raise UserError(
+                f"levels = {self.levels}, but level_g_s lists {len(self.level_g_s)} conductances: "
+                "change both together, or set level_g_s to None for evenly spaced levels"
+            )
+        if not all(low < high for low, high in zip(self.level_g_s, self.level_g_s[1:], strict=False)):
+            raise UserError(f"level_g_s = {list(self.level_g_s)} does not ascend: sort it and drop repeated values")
+        if self.level_g_s[0] < self.g_min_s or self.level_g_s[-1] > self.g_max_s:
+            raise UserError(
+                f"level_g_s reaches from {self.level_g_s[0]!r} to {self.level_g_s[-1]!r}, beyond g_min_s = "
+                f"{self.g_min_s!r} … g_max_s = {self.g_max_s!r}: widen the range or drop the levels outside"
+            )
+
+    @staticmethod
+    def names() -> list[str]:
+        """The packaged presets."""
+        return list(spec_files.packaged("presets"))
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> Device:
+        """Load a preset by name (in any case) or a TOML file by path.
+
+        Every number in a file needs an entry under [sources]. A file without read_voltage_v gets 0.2 V, listed as
+        unverified. Raises UserError that names the file and every faulty key.
+        """
+        where, content = spec_files.read("device", "presets", name_or_path)
+        if "level_g_s" in content and isinstance(content["level_g_s"], list):
+            content.setdefault("levels", len(content["level_g_s"]))
+        if isinstance(content.get("sources", {}), dict) and isinstance(content.get("unverified", []), list):
+            _cite(content, where)
+        return spec_files.validated(cls, content, where)
+
+    def with_(self, **changes: Any) -> Device:
+        """The same device with some fields changed and validated anew; their sources say that the user set them.
+
+        Raises UserError for an unknown field, or when the result makes no sense (levels against level_g_s).
+        """
+        allowed = {field.name for field in fields(self)}
+        for name in changes:
+            if name not in allowed:
+                raise unknown("field of a device:", name, allowed)
+        sources = self.sources | {name: f"set by the user on {self.name}" for name in changes if name in _NUMBERS}
+        content = {name: getattr(self, name) for name in allowed} | {"sources": sources} | changes
+        return spec_files.validated(Device, content, f"device {self.name!r}")
+
+    def scaled_error(self, factor: float) -> Device:
+        """The same device with its programming error `factor` ≥ 0 times as wide (0 switches it off)."""
+        if not (np.isfinite(factor) and factor >= 0):
+            raise UserError(f"The factor on the programming error is a finite number, at least 0, not {factor!r}.")
+        return self.with_(programming_error=_scaled(self.programming_error, float(factor)))
+
+    def level_conductances(self) -> np.ndarray:
+        """The programmable conductances: float64 (levels,), ascending [S]."""
+        if self.level_g_s is not None:
+            return np.array(self.level_g_s, dtype=np.float64)
+        return np.linspace(self.g_min_s, self.g_max_s, self.levels)
+
+
+_NUMBERS = (*_CITED, "read_voltage_v")
+
+
+def _cite(content: dict[str, Any], where: str) -> None:
+    """Refuse numbers without a source; note the read voltage that a file leaves out."""
+    sources = content.setdefault("sources", {})
+    derived = {"levels"} if "level_g_s" in content else set()
+    lacking = [name for name in _NUMBERS if name in content and name not in derived and name not in sources]
+    if lacking:
+        raise UserError(
+            f"{where}: no source for {', '.join(lacking)}. Add the citation under [sources] "
+            f'({lacking[0]} = "…"); where none exists, say so there and list the field in `unverified`.'
+        )
+    if "read_voltage_v" not in content:
+        sources["read_voltage_v"] = "not stated; 0.2 V assumed"
+        content["unverified"] = [*content.get("unverified", []), "read_voltage_v"]
+
+
+def _scaled(error: Any, factor: float) -> Any:
+    """A programming error `factor` times as wide."""
+    match error:
+        case ConstantError():
+            return replace(error, sigma_s=error.sigma_s * factor)
+        case ProportionalError() | LognormalError():
+            return replace(error, sigma=error.sigma * factor)
+        case PolynomialError():
+            return replace(error, coeffs_s=tuple(c * factor for c in error.coeffs_s))
+    return error

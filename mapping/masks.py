@@ -1,0 +1,72 @@
+"""What stands on cells: the live weights of a layer and their level indices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from crossbar import ArraySpec, LevelGrid, fit_scale, to_matrix
+from hwmodels.errors import UserError
+
+
+def matrix_of(weight: Any, groups: int) -> np.ndarray:
+    """The lowered matrix (groups, rows, cols) of a weight tensor, float32 numpy."""
+    return np.ascontiguousarray(to_matrix(weight.detach().cpu().float().numpy(), groups))
+
+
+def checked_matrix(name: str, module: nn.Module, groups: int) -> np.ndarray:
+    """The lowered weights of a layer; NaN or infinite weights are refused by name."""
+    matrix = matrix_of(module.weight, groups)
+    bad = int((~np.isfinite(matrix)).sum())
+    if bad:
+        raise UserError(f"Layer {name!r} holds {bad} NaN or infinite weight(s); mend or retrain it before placing.")
+    return matrix
+
+
+def live_weights(name: str, matrix: np.ndarray, masks: dict[str, Any], groups: int) -> np.ndarray:
+    """Which weights are live: the compression's own mask where there is one, else every non-zero weight.
+
+    Raises UserError when a masked weight is not exactly zero: the mask and the weights tell two stories.
+    """
+    if name not in masks:
+        return matrix != 0
+    live = np.ascontiguousarray(to_matrix(masks[name].detach().cpu().numpy().astype(bool), groups))
+    if live.shape != matrix.shape:
+        raise UserError(f"The mask of layer {name!r} does not have the shape of its weight.")
+    if matrix[~live].any():
+        raise UserError(f"Layer {name!r} has non-zero weights where its mask is False; apply the mask first.")
+    return live
+
+
+def level_indices(
+    name: str, matrix: np.ndarray, live: np.ndarray, grid: LevelGrid | None, spec: ArraySpec, scale: str
+) -> tuple[LevelGrid, np.ndarray, float]:
+    """Grid, level indices and relative error of a layer.
+
+    A grid that came with the weights is kept unchanged and must be the array's level set; otherwise the weights
+    snap to the nearest level of a least-squares scale, one for the layer or one per column.
+    Returns (grid, index (groups, rows, cols), ‖w − q‖ / ‖w‖ over live weights).
+    """
+    values = spec.weight_levels()
+    if grid is None:
+        grid = LevelGrid(values, _fitted_scale(matrix, live, values, scale))
+    elif grid.values.shape != values.shape or not np.allclose(grid.values, values, rtol=0, atol=1e-12):
+        raise UserError(
+            f"Layer {name!r} was quantised to {grid.values.size} levels that are not those of the array "
+            f"({values.size} levels); compress and place with the same array."
+        )
+    index = grid.index(matrix)
+    norm = float(np.linalg.norm(matrix[live]))
+    error = float(np.linalg.norm((grid.weights(index) - matrix)[live])) / norm if norm else 0.0
+    return grid, np.where(live, index, 0).astype(grid.index_dtype), error
+
+
+def _fitted_scale(matrix: np.ndarray, live: np.ndarray, values: np.ndarray, scale: str) -> np.ndarray:
+    if scale == "layer":
+        return np.float64(fit_scale(matrix[live], values))  # type: ignore[return-value]
+    if scale != "channel":
+        raise UserError(f"Unknown scale {scale!r}; choose 'layer' or 'channel'.")
+    cols = range(matrix.shape[2])
+    return np.array([fit_scale(matrix[:, :, c][live[:, :, c]], values) for c in cols])

@@ -1,0 +1,100 @@
+"""The network that runs on a placement: every mapped layer on its arrays, the rest as it was."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from hwmodels import Device, program
+from hwmodels.errors import UserError
+from mapping.layer import Clipping, CrossbarLayer, build_strips
+from mapping.placement import Piece, Placement
+
+
+class CrossbarNetwork(nn.Module):
+    """A network with the original's forward signature that computes its mapped layers on crossbars.
+
+    placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
+    column) alone, so the same seed gives the same chip. network: the original module, if the placement was
+    loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
+    converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
+    """
+
+    def __init__(self, placement: Placement, *, seed: int = 0, network: nn.Module | None = None) -> None:
+        """Build the network and program its cells."""
+        super().__init__()
+        self.placement = placement
+        self.model = placement.reference(network)
+        self._layers: dict[str, CrossbarLayer] = {}
+        for layer in placement.layers.values():
+            module = self.model.get_submodule(layer.name)
+            replacement = CrossbarLayer(layer, placement.array, getattr(module, "bias", None))
+            self._layers[layer.name] = replacement
+            self.model = _replaced(self.model, layer.name, replacement)
+        self.program(seed)
+        self.eval()
+
+    def program(self, seed: int) -> None:
+        """Write every cell anew with the device's errors and faults; one seed is one chip."""
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise UserError(f"The device seed must be a whole number, at least 0, not {seed!r}.")
+        self.seed = seed
+        device: Device = self.placement.array.device
+
+        def cells(piece: Piece) -> np.ndarray:
+            return program(piece.target, device, seed=seed, array=piece.array)
+
+        where = next(self.model.parameters(), None)
+        for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
+            layer = self._layers[name]
+            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells)
+            layer.load(strips if where is None else [strip.to(where.device) for strip in strips])
+
+    def train(self, mode: bool = True) -> CrossbarNetwork:
+        """Stay in evaluation mode: programmed cells are not trained."""
+        return super().train(False)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The original's forward, on arrays."""
+        return self.model(*args, **kwargs)
+
+    def clipping(self) -> dict[str, Clipping]:
+        """Per layer, the converter and input samples beyond their range in everything computed so far."""
+        return {name: layer.clipping for name, layer in self._layers.items()}
+
+    def describe(self) -> pd.DataFrame:
+        """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
+        spec = self.placement.array
+        table = self.placement.layer_table.set_index("layer")
+        rows: list[dict[str, Any]] = [
+            {
+                "layer": name,
+                "runs": "crossbar",
+                "arrays": int(table.loc[name, "arrays"]),  # type: ignore[arg-type]
+                "slices": spec.slices,
+                "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
+                "adc_bits": spec.adc_bits,
+                "input_scale": layer.placed.calibration.input_scale,
+                "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,
+                "note": "",
+            }
+            for name, layer in self._layers.items()
+        ]
+        rows += [
+            {"layer": item.module, "runs": "digital", "note": f"{item.type}: {item.reason}"}
+            for item in self.placement.digital
+        ]
+        return pd.DataFrame(rows)
+
+
+def _replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    """Put a module in the place of another; the network itself may be that layer."""
+    if name == "":
+        return module
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)
+    return model

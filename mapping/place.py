@@ -1,0 +1,103 @@
+"""From a network to its placement: trace, mask, snap to levels, cut into tiles, calibrate."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
+
+from crossbar import ArraySpec
+from hwmodels.errors import UserError
+from mapping.calibration import calibrate
+from mapping.masks import checked_matrix, level_indices, live_weights
+from mapping.placement import LayerPlacement, Placement
+from mapping.tiling import cut
+from mapping.trace import Inputs, TracedLayer, trace
+
+
+def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "layer") -> Placement:
+    """Place a network on arrays.
+
+    model: a compressed network (anything with `.model`, `.masks` and `.grids`; its masks and grids are kept
+    unchanged) or any nn.Module (exact zeros are masks; weights snap to the array's levels with one
+    least-squares scale a layer, or one a column with scale="channel"; `snap_error` in the layer table says what
+    that cost). array: the arrays. example_input: a tensor or a tuple of tensors, first axis the batch; it
+    traces the network and calibrates input and converter ranges, so a few dozen real inputs are better than one.
+
+    Conv2d and Linear layers go on arrays; the rest stays digital and is listed in `placement.digital`.
+    Raises UserError for NaN weights, a network that does not run on the example, one without a mappable layer,
+    weights shared between layers, and grids that are not the array's.
+    """
+    network, masks, grids = _parts(model)
+    network = _baked(network)
+    traced = trace(network, example_input)
+    _refuse_shared(traced.layers)
+    batch = _batch_size(example_input)
+    layers: dict[str, LayerPlacement] = {}
+    for layer in traced.layers:
+        geometry = layer.geometry
+        matrix = checked_matrix(layer.name, layer.module, geometry.groups)
+        live = live_weights(layer.name, matrix, masks, geometry.groups)
+        grid, index, error = level_indices(layer.name, matrix, live, grids.get(layer.name), array, scale)
+        layers[layer.name] = LayerPlacement(
+            name=layer.name,
+            geometry=geometry,
+            shape=geometry.shape(layer.positions(batch)),
+            grid=grid,
+            index=index,
+            live=live,
+            tiles=tuple(cut(live, array.rows, array.cols)),
+            calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
+            snap_error=error,
+        )
+    placement = Placement(
+        array=array,
+        layers=layers,
+        digital=tuple(traced.digital),
+        macs_total=traced.macs_total,
+        network=network,
+    )
+    return calibrate(placement, example_input)
+
+
+def _parts(model: Any) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
+    if isinstance(model, nn.Module):
+        return model, {}, {}
+    if isinstance(getattr(model, "model", None), nn.Module):
+        return model.model, dict(model.masks), dict(model.grids)
+    raise UserError(f"Cannot place a {type(model).__name__}; pass an nn.Module or the result of admm.compress.")
+
+
+def _baked(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose weights are plain parameters: torch's own pruning and parametrisations applied."""
+    # torch.nn.utils.prune leaves the masked weight behind as a computed tensor, which does not copy by itself.
+    computed = {
+        id(module.weight): module.weight.detach().clone()
+        for module in network.modules()
+        if hasattr(module, "weight_mask") and isinstance(module.weight, Tensor)
+    }
+    network = copy.deepcopy(network, computed).eval()
+    for module in network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+        if hasattr(module, "weight_orig") and hasattr(module, "weight_mask"):
+            prune.remove(module, "weight")
+    return network
+
+
+def _batch_size(example_input: Inputs) -> int:
+    first = example_input[0] if isinstance(example_input, tuple) else example_input
+    return first.shape[0]
+
+
+def _refuse_shared(layers: list[TracedLayer]) -> None:
+    owner: dict[int, str] = {}
+    for layer in layers:
+        key = id(layer.module._parameters.get("weight", layer.module))
+        if key in owner:
+            raise UserError(
+                f"Layers {owner[key]!r} and {layer.name!r} share one weight; give each its own copy before placing."
+            )
+        owner[key] = layer.name

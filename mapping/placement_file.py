@@ -1,0 +1,164 @@
+"""A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
+
+Schema `ohmweave.placement/1`. JSON: the array spec with its device, per layer the geometry, matrix shape,
+calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
+`NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
+`NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other) and `NAME/tile_sizes` (int32, (tiles, 3): group,
+rows, cols); and `digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from pydantic import TypeAdapter, ValidationError
+
+from crossbar import ArraySpec, LayerShape, LevelGrid
+from hwmodels.errors import UserError
+from mapping.lowering import Geometry
+from mapping.placement import Calibration, LayerPlacement, Placement
+from mapping.tiling import Tile
+from mapping.trace import DigitalLayer
+
+SCHEMA = "ohmweave.placement/1"
+JSON_FILE, TENSOR_FILE = "placement.json", "placement.safetensors"
+
+
+def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
+    """Write a placement into a folder (made if needed); each file appears whole, the JSON last.
+
+    Raises UserError when the folder cannot be written.
+    """
+    path = Path(folder)
+    tensors = _tensors(placement)
+    content = safetensors.numpy.save(tensors)
+    head = {
+        "schema": SCHEMA,
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        "array": TypeAdapter(ArraySpec).dump_python(placement.array, mode="json"),
+        "macs_total": placement.macs_total,
+        "layers": [_layer_head(layer) for layer in placement.layers.values()],
+        "digital": [asdict(item) for item in placement.digital],
+    }
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name, data in ((TENSOR_FILE, content), (JSON_FILE, json.dumps(head, indent=1).encode())):
+            temporary = path / f".{name}.part"
+            temporary.write_bytes(data)
+            os.replace(temporary, path / name)
+    except OSError as error:
+        raise UserError(f"Cannot write the placement to {str(path)!r}: {error.strerror or error}.") from None
+
+
+def load(folder: str | os.PathLike[str]) -> Placement:
+    """Read a placement; without a network (pass it to `reference` or `CrossbarNetwork`).
+
+    Raises UserError for a missing, damaged or newer file.
+    """
+    path = Path(folder)
+    head = _head(path)
+    try:
+        content = (path / TENSOR_FILE).read_bytes()
+    except OSError as error:
+        raise UserError(f"The placement in {str(path)!r} lacks {TENSOR_FILE}: {error.strerror or error}.") from None
+    if hashlib.sha256(content).hexdigest() != head["tensors_sha256"]:
+        raise UserError(f"The placement in {str(path)!r} is damaged: {TENSOR_FILE} does not match {JSON_FILE}.")
+    tensors = safetensors.numpy.load(content)
+    try:
+        array = TypeAdapter(ArraySpec).validate_python(_retupled(head["array"]))
+        layers = {item["name"]: _layer(item, tensors) for item in head["layers"]}
+        digital = tuple(DigitalLayer(**item) for item in head["digital"])
+        return Placement(array=array, layers=layers, digital=digital, macs_total=head["macs_total"])
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None
+
+
+def _tensors(placement: Placement) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    for layer in placement.layers.values():
+        tiles = layer.tiles
+        none = [np.zeros(0, dtype=np.int32)]
+        tensors |= {
+            f"{layer.name}/index": np.ascontiguousarray(layer.index),
+            f"{layer.name}/live": layer.live.astype(np.uint8),
+            f"{layer.name}/levels": layer.grid.values,
+            f"{layer.name}/scale": np.atleast_1d(layer.grid.scale),
+            f"{layer.name}/drive": layer.calibration.drive,
+            f"{layer.name}/tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
+            f"{layer.name}/tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
+            f"{layer.name}/tile_sizes": np.array(
+                [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles], dtype=np.int32
+            ).reshape(-1, 3),
+        }
+    if placement.network is not None:
+        placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
+        for key, value in placement.network.state_dict().items():
+            if key not in placed:
+                tensors[f"digital/{key}"] = np.ascontiguousarray(value.detach().cpu().numpy())
+    return tensors
+
+
+def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
+    calibration = layer.calibration
+    return {
+        "name": layer.name,
+        "geometry": asdict(layer.geometry),
+        "shape": asdict(layer.shape),
+        "calibration": {
+            "input_scale": calibration.input_scale,
+            "signed": calibration.signed,
+            "adc_full_scale_s": calibration.adc_full_scale_s,
+        },
+        "snap_error": layer.snap_error,
+    }
+
+
+def _head(path: Path) -> dict[str, Any]:
+    try:
+        head = json.loads((path / JSON_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"There is no placement in {str(path)!r}: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise UserError(f"The placement in {str(path)!r} is damaged: {JSON_FILE}: {error}") from None
+    schema = head.get("schema") if isinstance(head, dict) else None
+    if schema != SCHEMA:
+        newer = isinstance(schema, str) and schema.startswith(SCHEMA.rpartition("/")[0])
+        reason = f"has the schema {schema!r}; this version reads {SCHEMA!r}"
+        raise UserError(f"The placement in {str(path)!r} {reason}{' (update ohmweave)' if newer else ''}.")
+    return head
+
+
+def _layer(head: dict[str, Any], tensors: dict[str, np.ndarray]) -> LayerPlacement:
+    name = head["name"]
+    sizes = tensors[f"{name}/tile_sizes"]
+    rows = np.split(tensors[f"{name}/tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
+    cols = np.split(tensors[f"{name}/tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
+    return LayerPlacement(
+        name=name,
+        geometry=Geometry(**_retupled(head["geometry"])),
+        shape=LayerShape(**head["shape"]),
+        grid=LevelGrid(tensors[f"{name}/levels"], tensors[f"{name}/scale"]),
+        index=tensors[f"{name}/index"],
+        live=tensors[f"{name}/live"].astype(bool),
+        tiles=tuple(
+            Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)
+        ),
+        calibration=Calibration(**head["calibration"], drive=tensors[f"{name}/drive"]),
+        snap_error=head["snap_error"],
+    )
+
+
+def _retupled(value: Any) -> Any:
+    """JSON lists back to the tuples that specs hold."""
+    if isinstance(value, dict):
+        return {key: _retupled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_retupled(item) for item in value)
+    return value

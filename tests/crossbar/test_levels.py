@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossbar import LevelGrid, fit_scale
+
+
+def test_index_undoes_weights():
+    grid = LevelGrid(np.linspace(-1, 1, 31), np.float64(0.37))
+    index = np.arange(31, dtype=np.uint8).reshape(1, 31, 1)
+    assert np.array_equal(grid.index(grid.weights(index)), index)
+
+
+def test_a_scale_per_column():
+    grid = LevelGrid(np.array([-1.0, 0.0, 1.0]), np.array([1.0, 10.0]))
+    index = np.array([[0, 2], [1, 1]], dtype=np.uint8)
+    assert np.array_equal(grid.weights(index), np.array([[-1, 10], [0, 0]], dtype=np.float32))
+    assert np.array_equal(grid.index(grid.weights(index)), index)
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0, 0.5], [0.1, 0.1], [[0.0, 1.0]]])
+def test_levels_must_ascend(values):
+    with pytest.raises(ValueError, match="strictly ascending"):
+        LevelGrid(np.array(values), np.float64(1))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_must_be_positive(scale):
+    with pytest.raises(ValueError, match="must be positive"):
+        LevelGrid(np.array([-1.0, 1.0]), np.float64(scale))
+
+
+@given(seed=st.integers(0, 2**31), count=st.sampled_from([2, 5, 16]), zero=st.booleans())
+def test_the_fitted_scale_is_near_the_best_of_a_fine_grid(seed, count, zero):
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(0, 0.05, 200)
+    positive = np.linspace(0.1, 1, count)
+    values = np.concatenate([-positive[::-1], [0.0] if zero else [], positive])
+
+    def error(scale):
+        nearest = values[np.abs(weights[:, None] / scale - values).argmin(axis=1)]
+        return float(((weights - scale * nearest) ** 2).sum())
+
+    best = min(error(scale) for scale in np.geomspace(1e-3, 1, 800))
+    assert error(fit_scale(weights, values)) <= best * 1.01 + 1e-12
+
+
+def test_weights_on_their_levels_are_fitted_exactly():
+    values = np.concatenate([-np.linspace(0.1, 1, 16)[::-1], np.linspace(0.1, 1, 16)])
+    weights = 0.123 * values[np.random.default_rng(0).integers(0, 32, 500)]
+    scale = fit_scale(weights, values)
+    assert np.allclose(scale * values[np.abs(weights[:, None] / scale - values).argmin(1)], weights, rtol=1e-6)
+
+
+def test_nothing_to_fit():
+    assert fit_scale(np.zeros(0), np.array([-1.0, 1.0])) == 1.0
+    assert fit_scale(np.zeros(5), np.array([-1.0, 1.0])) == 1.0

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from crossbar import ArraySpec
+from crossbar.strip import Strip
+
+
+def _strip(seed, rows=12, cols=5, slices=1, whole=True):
+    generator = torch.Generator().manual_seed(seed)
+    g = torch.randint(0, 51, (rows, 2 * slices * cols), generator=generator).float()
+    if not whole:
+        g += torch.rand(g.shape, generator=generator)
+    return Strip(g=g, unit_s=2e-8, cols=cols)
+
+
+def _codes(seed, rows=12, n=64, bits=8):
+    return torch.randint(0, 2**bits, (n, rows), generator=torch.Generator().manual_seed(seed)).float()
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_without_a_converter_the_sum_is_exact(slices):
+    spec = ArraySpec(device="yuan2019", slices=slices, adc_bits=None)
+    strip, codes = _strip(0, slices=slices), _codes(1)
+    parts = (codes.double() @ strip.g.double()).view(-1, 2, slices, 5)
+    weights = torch.tensor([1.0, 16.0], dtype=torch.float64)[:slices]
+    expected = torch.einsum("nhsc,s,h->nc", parts, weights, torch.tensor([1.0, -1.0], dtype=torch.float64))
+    assert torch.equal(strip.read(codes, spec, None).sums, expected)
+
+
+@pytest.mark.parametrize("dac_bits", [1, 2, 4, 8])
+def test_a_fine_converter_reads_whole_sums_exactly(dac_bits):
+    """One converter step per unit: every column sum is a code, so bit-serial reading loses nothing."""
+    spec = ArraySpec(device="yuan2019", dac_bits=dac_bits, adc_bits=16)
+    strip, codes = _strip(2, rows=4), _codes(3, rows=4)
+    ideal = strip.read(codes, spec.with_(adc_bits=None), None).sums
+    read = strip.read(codes, spec, 1.0)
+    assert torch.equal(read.sums, ideal)
+    assert read.clipped == 0
+
+
+def test_too_small_a_range_clips_and_counts():
+    spec = ArraySpec(device="yuan2019", adc_bits=4)
+    read = _strip(4).read(_codes(5), spec, 1.0)
+    assert 0 < read.clipped < read.samples
+    assert read.samples == 64 * 10 * 8
+
+
+def test_codes_do_not_depend_on_the_batch_on_whole_grids():
+    spec = ArraySpec(device="yuan2019", adc_bits=8)
+    strip, codes = _strip(6), _codes(7)
+    whole = strip.read(codes, spec, 3.7).sums
+    single = torch.cat([strip.read(codes[i : i + 1], spec, 3.7).sums for i in range(64)])
+    assert torch.equal(whole, single)
+
+
+def test_largest_sum_is_the_largest_over_cycles():
+    spec = ArraySpec(device="yuan2019", dac_bits=1)
+    strip, codes = _strip(8), _codes(9)
+    bits = torch.stack([(codes.int() >> b) & 1 for b in range(8)]).float()
+    assert strip.largest_sum(codes, spec) == float((bits @ strip.g).max())

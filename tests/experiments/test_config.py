@@ -1,0 +1,130 @@
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+
+from admm import Schedule
+from crossbar import ArraySpec
+from experiments import config as configuration
+from experiments.config import Config, Crossbar
+from experiments.setup import array_spec, device
+from hwmodels import Device
+from hwmodels.errors import UserError
+
+EXAMPLES = Path(configuration._examples_folder())
+
+
+def _load(tmp_path, text):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return configuration.load(path)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist-lenet5", "cifar10-vgg16", "cifar10-resnet18"])
+def test_packaged_examples_load(name):
+    path = configuration.find(name)
+    assert path == EXAMPLES / f"{name}.toml"
+    assert isinstance(configuration.load(path), Config)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_examples_are_plain_tables_one_key_a_line(path):
+    for line in path.read_text().splitlines():
+        assert not line or line.startswith(("#", "[")) or line.count(" = ") == 1, line
+
+
+def test_the_resolved_configuration_is_a_file_that_means_the_same(tmp_path):
+    first = configuration.load(configuration.find("mnist-lenet5"))
+    again = _load(tmp_path, first.toml())
+    assert again == first
+    assert again.digest() == first.digest()
+
+
+def test_every_key_changes_the_hash(tmp_path):
+    digests = {
+        _load(tmp_path, text).digest()
+        for text in ("", "seed = 1", "[crossbar]\nrows = 64", "[device]\nlevels = 8", '[data]\ndir = "x"')
+    }
+    assert len(digests) == 5
+
+
+def test_the_crossbar_section_is_the_array_spec():
+    """One truth: the section has the spec's fields (the device apart) with the spec's own defaults."""
+    spec = {item.name: item.default for item in fields(ArraySpec) if item.name != "device"}
+    section = {item.name: item.default for item in fields(Crossbar)}
+    assert section == spec
+
+
+def test_the_compress_section_is_the_schedule():
+    section = {item.name: item.default for item in fields(configuration.Compress)}
+    for item in fields(Schedule):
+        assert item.default is not MISSING
+        assert section[item.name] == item.default, item.name
+
+
+def test_every_key_of_the_array_reaches_it(tmp_path):
+    loaded = _load(
+        tmp_path,
+        "[crossbar]\nrows = 64\ncols = 32\nslices = 2\nidle = 'hrs'\ninput_bits = 6\ndac_bits = 2\nadc_bits = 'ideal'\n"
+        "cols_per_adc = 4\nadc_range = 'full'\nt_read_s = 5e-8\n",
+    )
+    spec = array_spec(loaded)
+    assert (spec.rows, spec.cols, spec.slices, spec.idle, spec.input_bits, spec.dac_bits) == (64, 32, 2, "hrs", 6, 2)
+    assert (spec.adc_bits, spec.cols_per_adc, spec.adc_range, spec.t_read_s) == (None, 4, "full", 5e-8)
+
+
+def test_every_key_of_the_device_reaches_it(tmp_path):
+    made = device(
+        _load(tmp_path, "[device]\npreset = 'yuan2019'\nlevels = 8\nstuck_at_lrs = 0.01\nstuck_at_hrs = 0.02\nmismatch = 2.0")
+    )
+    assert (made.levels, made.stuck_at_lrs, made.stuck_at_hrs) == (8, 0.01, 0.02)
+    assert made.programming_error.sigma == 2 * Device.load("yuan2019").programming_error.sigma
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[crossbar]\nrow = 64", r"unknown key 'crossbar\.row'\. Did you mean 'rows'\?"),
+        ("[crosbar]\nrows = 64", r"unknown key 'crosbar'\. Did you mean 'crossbar'\?"),
+        ("[crossbar]\nrows = 0", r"crossbar\.rows = 0: .*greater than or equal to 1"),
+        ("[crossbar]\nrows = 64.0", r"crossbar\.rows = 64\.0: .*integer"),
+        ("[crossbar]\nrows = '64'", r"crossbar\.rows = '64': .*integer"),
+        ("[crossbar]\nadc_bits = 'none'", r"crossbar\.adc_bits = 'none': .*'ideal'"),
+        ("[train]\nlr = nan", r"train\.lr = nan: .*finite"),
+        ("[train]\noptimizer = 'adm'", r"train\.optimizer = 'adm': .*'adam' or 'sgd'"),
+        ("[device]\nstuck_at_lrs = 1.5", r"device\.stuck_at_lrs = 1\.5: .*less than or equal to 1"),
+        ("[compress.prune.fc1]\ncolum = 3", r"unknown key 'compress\.prune\.fc1\.colum'\. Did you mean 'column'\?"),
+        ("[compress.prune.fc1]\ncolumn = 1.5", r"compress\.prune\.fc1\.column = 1\.5"),
+        ("crossbar = 3", r"'crossbar' is a section"),
+        ("seed = true", r"seed = True: .*integer"),
+        ("seed = -1", r"seed = -1"),
+        ("seed 3", "not valid TOML"),
+    ],
+)
+def test_mistakes_name_key_value_and_way_out(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        _load(tmp_path, text)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    with pytest.raises(UserError) as caught:
+        _load(tmp_path, "[crossbar]\nrow = 3\ncols = 0\n[train]\nlr = 'fast'\n")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_missing_file_names_the_nearest_example():
+    with pytest.raises(UserError, match=r"'digts'.*Did you mean 'digits'\?"):
+        configuration.find("digts")
+
+
+def test_a_binary_file_is_refused(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read"):
+        configuration.load(path)
+
+
+def test_the_examples_are_valid_toml_with_the_sections_of_the_readme():
+    sections = set(tomllib.loads((EXAMPLES / "digits.toml").read_text()))
+    assert {"network", "data", "train", "compress", "crossbar", "device", "hardware", "simulate"} <= sections

@@ -1,0 +1,258 @@
+"""The whole path on a small run: what it leaves behind, that it resumes, and that one field moves every model."""
+
+import json
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import mapping
+from admm import Compressed
+from experiments import config as configuration
+from experiments import models, pipeline, report
+from experiments.config import Config, Crossbar, DeviceSection
+from experiments.pipeline import device_seed
+from experiments.progress import SILENT, Progress
+from experiments.setup import array_spec
+from hwmodels import estimate
+from hwmodels.errors import UserError
+
+
+SMALL = """\
+seed = 3
+
+[data]
+name = "digits"
+train_limit = 300
+test_limit = 120
+
+[train]
+epochs = 2
+batch_size = 32
+lr = 5e-3
+
+[compress]
+admm_epochs = 2
+update_every = 1
+retrain_epochs = 1
+finish_epochs = 1
+lr = 3e-3
+
+[compress.prune.fc1]
+filter = 32
+column = 64
+
+[crossbar]
+rows = 32
+cols = 32
+
+[device]
+preset = "yuan2019"
+stuck_at_lrs = 0.002
+
+[simulate]
+seeds = 2
+calibration_samples = 32
+
+[report]
+figures = ["svg"]
+"""
+
+
+def _run(path, out, progress=SILENT):
+    loaded = configuration.load(path)
+    return pipeline.run(loaded, out, name="small", command="ohmweave run small", progress=progress)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    path = folder / "small.toml"
+    path.write_text(SMALL)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        record = _run(path, folder / "out")
+    finally:
+        torch.set_num_threads(before)
+    return path, folder / "out", record
+
+
+def test_the_record_holds_to_its_schema(finished):
+    _, out, record = finished
+    jsonschema.Draft202012Validator(report.schema()).validate(record)
+    assert json.loads((out / "result.json").read_text()) == record
+
+
+def test_every_promised_file_is_there(finished):
+    _, out, _ = finished
+    for name in ("report.html", "summary.md", "result.json", "config.toml", "placement/placement.json"):
+        assert (out / name).stat().st_size > 0, name
+    for table in ("cost_placed", "cost_baseline", "layers", "tiles", "history", "seeds", "training"):
+        assert (out / "tables" / f"{table}.csv").exists(), table
+        assert (out / "tables" / f"{table}.parquet").exists(), table
+    assert list((out / "figures").glob("*.svg"))
+
+
+def test_no_constraint_is_violated(finished):
+    _, _, record = finished
+    assert record["levels_violations"] == 0
+    assert record["constraint_violations"] == 0
+
+
+def test_weights_arrays_and_tables_tell_one_story(finished):
+    _, out, record = finished
+    layers = pd.read_parquet(out / "tables" / "layers.parquet")
+    tiles = pd.read_parquet(out / "tables" / "tiles.parquet")
+    assert record["weights"]["kept"] == layers["kept"].sum() == tiles["live_cells"].sum()
+    assert record["arrays"]["placed"] == tiles["array"].nunique() == layers["arrays_placed"].sum()
+    assert record["arrays"]["baseline"] == layers["arrays_baseline"].sum()
+    assert record["compression"] == pytest.approx(layers["weights"].sum() / layers["kept"].sum())
+    placed = pd.read_parquet(out / "tables" / "cost_placed.parquet")
+    for key in ("area_mm2", "energy_nj", "power_mw"):
+        assert placed[key].sum() == pytest.approx(record[key]["placed"])
+    assert record["reduction"]["area"] == pytest.approx(1 - record["area_mm2"]["placed"] / record["area_mm2"]["baseline"])
+
+
+def test_the_baseline_is_four_arrays_a_tile(finished):
+    """9 bits on 4-bit cells: two slices, twice for the signs (Yuan et al. 2019); 40 dense 32×32 tiles."""
+    assert finished[2]["arrays"]["baseline"] == 160
+
+
+def test_power_is_energy_times_the_common_rate(finished):
+    record = finished[2]
+    for which in ("baseline", "placed"):
+        watts = record["energy_nj"][which] * 1e-9 * record["frame_rate_hz"]
+        assert record["power_mw"][which] == pytest.approx(watts * 1e3)
+
+
+def test_the_saved_placement_gives_the_same_chips(finished):
+    path, out, record = finished
+    loaded = configuration.load(path)
+    network = models.build("digits-conv", in_channels=1, classes=10, image_size=8)
+    compressed = Compressed.load(out / "state" / "compressed", network)
+    placement = mapping.Placement.load(out / "placement")
+    chip = mapping.CrossbarNetwork(placement, seed=device_seed(loaded.seed, 1), network=compressed.model)
+    from experiments import data, training
+
+    test = data.load("digits", seed=loaded.seed, train_limit=300, test_limit=120).batches("test", 256)
+    assert training.accuracy(chip, test) == record["accuracy"]["crossbar_seeds"][1]
+    cost = estimate(placement.tiles, loaded.hardware.library, frame_rate_hz=record["frame_rate_hz"])
+    assert cost.totals["area_mm2"] == pytest.approx(record["area_mm2"]["placed"])
+    assert cost.totals["power_mw"] == pytest.approx(record["power_mw"]["placed"])
+
+
+def test_the_interval_is_students_over_the_chips(finished):
+    accuracy = finished[2]["accuracy"]
+    a, b = accuracy["crossbar_seeds"]
+    assert accuracy["crossbar_mean"] == pytest.approx((a + b) / 2)
+    assert accuracy["crossbar_std"] == pytest.approx(abs(a - b) / np.sqrt(2))
+    # t(0.975, 1 degree of freedom) = 12.706
+    half = 12.706 * accuracy["crossbar_std"] / np.sqrt(2)
+    assert accuracy["crossbar_low"] == pytest.approx(max((a + b) / 2 - half, 0), abs=1e-4)
+
+
+def test_a_finished_run_is_read_and_not_run_again(finished):
+    path, out, record = finished
+    before = (out / "result.json").stat().st_mtime_ns
+    assert _run(path, out) == record
+    assert (out / "result.json").stat().st_mtime_ns == before
+
+
+class _Stop(Progress):
+    """A progress that is interrupted in the middle of a chosen task."""
+
+    def __init__(self, label, after):
+        super().__init__(quiet=True)
+        self.label, self.after = label, after
+
+    def task(self, label, total=None, *, done=0):
+        return _Interrupted(super().task(label, total, done=done), self.after if label == self.label else None)
+
+
+class _Interrupted:
+    def __init__(self, task, after):
+        self._task, self._after = task, after
+
+    def __enter__(self):
+        inner = self._task.__enter__()
+        if self._after is None:
+            return inner
+        plain, left = inner.advance, self._after
+
+        def advance(*args, **kwargs):
+            nonlocal left
+            plain(*args, **kwargs)
+            left -= 1
+            if left <= 0:
+                raise KeyboardInterrupt
+
+        inner.advance = advance
+        return inner
+
+    def __exit__(self, *error):
+        return self._task.__exit__(*error)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path):
+    path, _, record = finished
+    for label, after in (("Training", 1), ("Compressing", 2), ("Simulating chips", 1), ("Pricing", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            _run(path, tmp_path / "out", _Stop(label, after))
+        assert not (tmp_path / "out" / "result.json").exists()
+    resumed = _run(path, tmp_path / "out")
+    changing = ("created", "seconds", "stage_seconds")
+    assert {k: v for k, v in resumed.items() if k not in changing} == {
+        k: v for k, v in record.items() if k not in changing
+    }
+
+
+def test_one_field_moves_every_model_that_should_react():
+    """The array's rows and the device's levels are each one field; levels, tiles and cost all follow it."""
+    from torch import nn
+
+    net = nn.Sequential(nn.Linear(64, 20))
+    x = torch.rand(8, 64)
+    seen = {}
+    for name, changes in {
+        "plain": {},
+        "rows": {"crossbar": Crossbar(rows=32)},
+        "levels": {"device": DeviceSection(levels=4)},
+        "range": {"device": DeviceSection(preset="hfox")},
+    }.items():
+        spec = array_spec(Config(**changes))
+        placement = mapping.place(net, spec, x)
+        cost = estimate(placement.tiles, "isaac-32nm").totals
+        seen[name] = (len(spec.weight_levels()), placement.arrays, cost["area_mm2"], cost["energy_nj"])
+    assert seen["rows"][0] == seen["plain"][0]
+    assert seen["rows"][1] > seen["plain"][1]
+    assert seen["rows"][2] != seen["plain"][2]
+    assert seen["levels"][0] < seen["plain"][0]
+    assert seen["levels"][3] != seen["plain"][3]
+    assert seen["range"][3] > seen["plain"][3]  # a hundred times the conductance costs more to read
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('[data]\nname = "digts"', "digits"),
+        ('[data]\nname = "mnist"', "data-dir"),
+        ('[network]\nname = "digit-conv"', "digits-conv"),
+        ('[device]\npreset = "yuan"', "yuan2019"),
+        ('[hardware]\nlibrary = "isac"', "isaac-32nm"),
+        ("[compress.prune.fc9]\ncolumn = 3", "fc9"),
+        ("[compress.prune.fc1]\nfilter = 65", "65"),
+        ("[crossbar]\nslices = 9", "weight levels"),
+        ("[crossbar]\ndac_bits = 9", "dac_bits"),
+        ("[device]\nstuck_at_lrs = 0.6\nstuck_at_hrs = 0.6", "stuck_at"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_written(tmp_path, change, message):
+    path = tmp_path / "c.toml"
+    path.write_text(change)
+    with pytest.raises(UserError, match=message):
+        _run(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crossbar import ArraySpec
+from hwmodels import Device
+
+
+def _pruned(layer: nn.Module, keep: float, seed: int) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        weight = layer.weight
+        weight *= (torch.rand(weight.shape, generator=generator) < keep).float()
+    return layer
+
+
+@pytest.fixture
+def network():
+    """A network with stride, padding, groups, dilation, batch norm and masked weights."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        _pruned(nn.Conv2d(3, 8, 3, padding=1, stride=2), 0.7, 0),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        _pruned(nn.Conv2d(8, 8, 3, groups=2, padding="same", dilation=2, bias=False), 0.5, 1),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, (1, 3), padding=(0, 1), padding_mode="reflect"),
+        nn.ReLU(),
+        nn.Flatten(),
+        _pruned(nn.Linear(4 * 16, 10), 0.4, 2),
+    )
+    with torch.no_grad():
+        net[1].running_mean.uniform_(-0.3, 0.3)
+        net[1].running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def quiet_device():
+    """The paper's range and levels without any error."""
+    return Device.load("yuan2019").scaled_error(0)
+
+
+@pytest.fixture
+def spec(quiet_device):
+    return ArraySpec(rows=16, cols=8, device=quiet_device, input_bits=6, adc_bits=8)
+
+
+@pytest.fixture
+def ideal(spec):
+    return spec.with_(input_bits=None, adc_bits=None)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,228 @@
+import copy
+
+import numba
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mapping
+from hwmodels import Device
+from hwmodels.errors import UserError
+from mapping.layer import unit_conductance
+
+
+def _run(placement, x, seed=0):
+    with torch.no_grad():
+        return mapping.CrossbarNetwork(placement, seed=seed)(x)
+
+
+@pytest.mark.parametrize("idle", ["open", "hrs"])
+@pytest.mark.parametrize("slices", [1, 2])
+def test_ideal_arrays_equal_the_quantised_network(network, images, ideal, idle, slices):
+    placement = mapping.place(network, ideal.with_(idle=idle, slices=slices), images)
+    with torch.no_grad():
+        expected = placement.reference()(images)
+    assert torch.allclose(_run(placement, images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_calibrated_input_range_does_not_limit_ideal_arrays(network, images, ideal):
+    placement = mapping.place(network, ideal, images)
+    with torch.no_grad():
+        expected = placement.reference()(3 * images)
+    assert torch.allclose(_run(placement, 3 * images), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_more_bits_come_closer(network, images, spec):
+    errors = []
+    for bits in (4, 6, 8, 10, 12):
+        placement = mapping.place(network, spec.with_(input_bits=bits, adc_bits=bits + 2), images)
+        with torch.no_grad():
+            errors.append(float((_run(placement, images) - placement.reference()(images)).norm()))
+    assert all(later < earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert errors[-1] < errors[0] / 50
+
+
+def test_a_single_layer_is_a_network(ideal):
+    net = nn.Linear(5, 3)
+    x = torch.randn(4, 5)
+    placement = mapping.place(net, ideal, x)
+    with torch.no_grad():
+        assert torch.allclose(_run(placement, x), placement.reference()(x), atol=1e-6)
+
+
+def test_one_image_without_a_batch_axis(ideal):
+    net = nn.Conv2d(2, 3, 3)
+    placement = mapping.place(net, ideal, torch.randn(4, 2, 6, 6))
+    x = torch.randn(2, 6, 6)
+    with torch.no_grad():
+        assert torch.allclose(_run(placement, x), placement.reference()(x), atol=1e-6)
+
+
+def test_a_linear_layer_over_sequences(ideal):
+    net = nn.Linear(5, 3)
+    x = torch.randn(4, 7, 5)
+    placement = mapping.place(net, ideal, x)
+    assert placement.layers[""].shape.positions == 7
+    with torch.no_grad():
+        assert torch.allclose(_run(placement, x), placement.reference()(x), atol=1e-6)
+
+
+def test_a_fully_pruned_layer_gives_its_bias(images, spec):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    with torch.no_grad():
+        net[0].weight.zero_()
+    placement = mapping.place(net, spec.with_(input_bits=12, adc_bits=16), images)
+    assert placement.layer_table.set_index("layer").loc["0", "arrays"] == 0
+    with torch.no_grad():
+        assert torch.allclose(_run(placement, images), placement.reference()(images), atol=2e-2)
+
+
+class _CodeTap:
+    """Collects what every converter says: the sums of a strip's codes per layer."""
+
+    def __init__(self, network, monkeypatch):
+        from crossbar import strip
+
+        self.codes = []
+        plain = strip.adc_codes
+
+        def tapped(sums, step, bits):
+            codes, clipped = plain(sums, step, bits)
+            self.codes.append(codes.clone())
+            return codes, clipped
+
+        monkeypatch.setattr(strip, "adc_codes", tapped)
+
+
+def test_converter_codes_are_the_same_with_batches_of_1_and_64(network, spec, monkeypatch):
+    """Cells on their levels: every column sum is a whole number of grid units, so the codes are bit-identical."""
+    images = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    placement = mapping.place(network, spec, images)
+    chip = mapping.CrossbarNetwork(placement)
+    with torch.no_grad():
+        together = chip(images)
+        one_by_one = torch.cat([chip(images[i : i + 1]) for i in range(64)])
+    # The first layer sees identical inputs, so its outputs are identical; later layers pass through batch norm,
+    # where torch itself may round differently, so they are held to float rounding of a code's worth.
+    first = chip.model[0]
+    with torch.no_grad():
+        assert torch.equal(first(images), torch.cat([first(images[i : i + 1]) for i in range(64)]))
+    assert torch.allclose(together, one_by_one, atol=1e-5)
+
+
+def test_real_conductances_move_codes_by_at_most_one_at_an_edge(network, spec):
+    """With mismatch, batches may round a sum differently: codes differ by ≤ 1, only within rounding of a code edge."""
+    images = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(6))
+    placement = mapping.place(network, spec.with_(device=Device.load("yuan2019")), images)
+    layer = mapping.CrossbarNetwork(placement, seed=1).model[0]
+    at = layer._state.strips[0]
+    codes = torch.randint(0, 2, (4096, at.rows.numel()), generator=torch.Generator().manual_seed(7)).float()
+    batched = at.strip.column_sums(codes)
+    single = torch.cat([at.strip.column_sums(codes[i : i + 1]) for i in range(0, 4096)])
+    exact = codes.double() @ at.strip.g.double()
+    bound = at.rows.numel() * torch.finfo(torch.float32).eps * (codes.double() @ at.strip.g.double().abs())
+    assert torch.all((batched.double() - exact).abs() <= bound)
+    step = layer._step
+    a, b = torch.round(batched / step), torch.round(single / step)
+    moved = a != b
+    assert float((a - b).abs().max()) <= 1
+    edge = ((exact / step) - torch.floor(exact / step) - 0.5).abs() * step
+    assert torch.all(edge[moved] <= 2 * bound[moved])
+
+
+def test_the_same_chip_with_1_and_2_threads(network, images, spec):
+    device = Device.load("yuan2019").with_(stuck_at_lrs=0.05, stuck_at_hrs=0.05)
+    placement = mapping.place(network, spec.with_(device=device), images)
+    chips = []
+    before = numba.get_num_threads()
+    for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        chip = mapping.CrossbarNetwork(placement, seed=4)
+        chips.append([at.strip.g for layer in chip._layers.values() for at in layer._state.strips])
+    numba.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*chips, strict=True))
+
+
+def test_integer_codes_are_the_same_with_1_and_2_threads(network, images, spec):
+    placement = mapping.place(network, spec, images)
+    chip = mapping.CrossbarNetwork(placement)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        with torch.no_grad():
+            found.append(chip.model[0](images))
+    torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_a_seed_is_a_chip(network, images, spec):
+    placement = mapping.place(network, spec.with_(device=Device.load("yuan2019")), images)
+    chip = mapping.CrossbarNetwork(placement, seed=1)
+    with torch.no_grad():
+        first = chip(images)
+        chip.program(2)
+        other = chip(images)
+        chip.program(1)
+        assert torch.equal(first, chip(images))
+    assert not torch.equal(first, other)
+
+
+def test_mismatch_has_the_devices_spread(images, ideal):
+    """Log-normal σ = 0.1: ln(g / target) of all cells has that spread (cells on an ideal grid, no faults)."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 256))
+    placement = mapping.place(net, ideal.with_(rows=192, cols=256, device=Device.load("yuan2019")), images)
+    chip = mapping.CrossbarNetwork(placement, seed=3)
+    unit = unit_conductance(placement.array)
+    target = {piece.sign: piece.target for piece in placement.pieces()}
+    g = chip.model[1]._state.strips[0].strip.g.view(192, 2, 256).numpy() * unit
+    ratio = np.concatenate([np.log(g[:, h][target[s] > 0] / target[s][target[s] > 0]) for h, s in ((0, 1), (1, -1))])
+    assert ratio.std() == pytest.approx(0.1, abs=4 * 0.1 / np.sqrt(2 * ratio.size))
+    assert ratio.mean() == pytest.approx(0, abs=4 * 0.1 / np.sqrt(ratio.size))
+
+
+def test_clipping_is_counted(network, images, spec):
+    placement = mapping.place(network, spec, images)
+    chip = mapping.CrossbarNetwork(placement)
+    with torch.no_grad():
+        chip(images)
+        clean = {name: (c.adc, c.input) for name, c in chip.clipping().items()}
+        chip(10 * images)
+    assert clean["0"] == (0, 0)  # the calibration inputs themselves fit
+    after = chip.clipping()["0"]
+    assert after.input > 0.1
+    assert after.adc_samples > 0
+
+
+def test_full_range_never_clips(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec.with_(adc_range="full"), images))
+    with torch.no_grad():
+        chip(10 * images)
+    assert all(c.adc == 0 for c in chip.clipping().values())
+
+
+def test_describe_tells_what_runs(network, images, spec):
+    table = mapping.CrossbarNetwork(mapping.place(network, spec, images)).describe()
+    assert list(table[table["runs"] == "crossbar"]["layer"]) == ["0", "3", "5", "8"]
+    assert "normalisation" in table.set_index("layer").loc["1", "note"]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "a"])
+def test_a_bad_seed_is_refused(network, images, spec, seed):
+    with pytest.raises(UserError, match="device seed"):
+        mapping.CrossbarNetwork(mapping.place(network, spec, images), seed=seed)
+
+
+def test_the_network_given_is_left_alone(network, images, spec):
+    before = copy.deepcopy(network.state_dict())
+    placement = mapping.place(network, spec, images)
+    _run(placement, images)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert isinstance(network[0], nn.Conv2d)
+
+
+def test_train_mode_changes_nothing(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec, images)).train()
+    assert not any(module.training for module in chip.modules())

@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+import mapping
+from crossbar import LevelGrid
+from hwmodels.errors import UserError
+
+
+class Compressed:
+    """What mapping needs of a compressed network, and nothing else."""
+
+    def __init__(self, model, masks, grids):
+        self.model, self.masks, self.grids = model, masks, grids
+
+
+@pytest.mark.parametrize("idle", ["open", "hrs"])
+@pytest.mark.parametrize("slices", [1, 2])
+def test_weights_come_back_from_the_cells_bit_for_bit(network, images, ideal, idle, slices):
+    spec = ideal.with_(idle=idle, slices=slices)
+    placement = mapping.place(network, spec, images)
+    for layer in placement.layers.values():
+        assert torch.equal(layer.weights(), layer.weights_from_cells(spec))
+
+
+def test_exact_zeros_are_masks(network, images, ideal):
+    placement = mapping.place(network, ideal, images)
+    for name, layer in placement.layers.items():
+        weight = network.get_submodule(name).weight
+        assert torch.equal(layer.weights() == 0, weight == 0)
+        assert int(layer.live.sum()) == int((weight != 0).sum())
+
+
+def test_the_error_of_snapping_is_reported(network, images, ideal):
+    for layer in mapping.place(network, ideal, images).layers.values():
+        weight = network.get_submodule(layer.name).weight.detach()
+        error = float((layer.weights() - weight).norm() / weight.norm())
+        assert layer.snap_error == pytest.approx(error, rel=1e-4)
+        assert 0 < error < 0.1
+
+
+def test_a_scale_per_column_snaps_closer(images, ideal):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 4))
+    with torch.no_grad():
+        net[0].weight *= torch.logspace(-2, 0, 8).view(-1, 1, 1, 1)
+    layer = mapping.place(net, ideal, images).layers["0"]
+    column = mapping.place(net, ideal, images, scale="channel").layers["0"]
+    assert column.snap_error < layer.snap_error / 2
+    assert column.grid.scale.shape == (8,)
+    assert torch.equal(column.weights(), column.weights_from_cells(ideal))
+
+
+def test_masks_and_grids_of_a_compression_are_kept(images, ideal):
+    values = ideal.weight_levels()
+    grid = LevelGrid(values, np.float64(0.25))
+    index = np.random.default_rng(0).integers(0, values.size, (27, 4)).astype(np.uint8)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False))
+    mask = torch.rand(4, 3, 3, 3) < 0.5
+    with torch.no_grad():
+        net[0].weight.copy_(torch.from_numpy(grid.weights(index).T.reshape(4, 3, 3, 3).copy()) * mask)
+    placement = mapping.place(Compressed(net, {"0": mask}, {"0": grid}), ideal, images)
+    layer = placement.layers["0"]
+    assert layer.snap_error == 0
+    assert torch.equal(layer.weights(), net[0].weight)
+    live = mask.reshape(4, -1).T.numpy()
+    assert np.array_equal(layer.index[0][live], index[live])
+
+
+def test_weights_off_the_mask_are_refused(network, images, ideal):
+    masks = {"0": torch.zeros_like(network[0].weight, dtype=torch.bool)}
+    with pytest.raises(UserError, match="non-zero weights where its mask is False"):
+        mapping.place(Compressed(network, masks, {}), ideal, images)
+
+
+def test_a_grid_of_another_array_is_refused(network, images, ideal):
+    grid = LevelGrid(np.array([-1.0, 1.0]), np.float64(1))
+    with pytest.raises(UserError, match="compress and place with the same array"):
+        mapping.place(Compressed(network, {}, {"0": grid}), ideal, images)
+
+
+def test_the_tile_table_counts_every_live_weight_once(network, images, ideal):
+    placement = mapping.place(network, ideal.with_(slices=2), images)
+    counted = placement.tiles.groupby("layer", sort=False)["live_cells"].sum()
+    for name, layer in placement.layers.items():
+        assert counted[name] == 2 * layer.live.sum()  # every weight has a cell on each slice
+    assert placement.tiles["array"].is_unique
+    assert placement.arrays == len(placement.tiles)
+
+
+def test_the_tile_table_is_what_the_matrix_says(images, quiet_device, ideal):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+    tiles = mapping.place(net, ideal.with_(rows=64, cols=8, input_bits=8, dac_bits=2, adc_bits=6), images).tiles
+    assert len(tiles) == 3 * 2 * 2  # ⌈192/64⌉·⌈10/8⌉ tiles, each with a positive and a negative array
+    assert set(tiles["rows"]) == {64}
+    assert sorted(set(tiles["cols"])) == [2, 8]
+    assert set(tiles["reads_per_inference"]) == {1}
+    assert set(tiles["input_cycles"]) == {8}  # four cycles of two bits, twice: the inputs have both signs
+    assert set(tiles["adc_bits"]) == {6}
+    assert tiles["live_cells"].sum() == 1920
+    both = tiles.groupby("tile")["g_sum_s"].sum()
+    assert np.all(both <= 64 * 8 * quiet_device.g_max_s)
+
+
+def test_read_energy_is_voltage_squared_times_conductance_times_time(ideal):
+    net = nn.Linear(4, 3, bias=False)
+    x = torch.tensor([[1.0, 0.5, 0.0, 0.25]])
+    spec = ideal.with_(rows=8, cols=8)
+    placement = mapping.place(net, spec, x)
+    g = np.zeros((4, 3))
+    for piece in placement.pieces():
+        g[np.ix_(piece.tile.rows, piece.tile.cols)] += piece.target
+    volts = spec.device.read_voltage_v * x[0].numpy()
+    assert placement.tiles["read_energy_j"].sum() == pytest.approx(float(volts**2 @ g.sum(1)) * spec.t_read_s)
+
+
+def test_bit_serial_energy_counts_the_ones(ideal):
+    net = nn.Linear(2, 3, bias=False)
+    x = torch.tensor([[15.0, 5.0]])  # codes 1111 and 0101 of four bits
+    spec = ideal.with_(rows=8, cols=8, input_bits=4)
+    placement = mapping.place(net, spec, x)
+    assert placement.layers[""].calibration.drive.tolist() == [[4.0, 2.0]]
+
+
+def test_what_stays_digital_is_named(images, ideal):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.norm = nn.BatchNorm2d(4)
+            self.turn = nn.ConvTranspose2d(4, 4, 3)
+            self.unused = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.turn(self.norm(self.conv(x))).flatten(1)[:, :3] @ torch.ones(3, 2)
+
+    placement = mapping.place(Net(), ideal, images)
+    reasons = {item.module: item.reason for item in placement.digital}
+    assert set(reasons) == {"norm", "turn", "unused"}
+    assert "not supported on crossbars" in reasons["turn"]
+    assert "without calling" in reasons["unused"]
+    macs = 6 * 6 * 27 * 4
+    assert placement.macs_total == macs + 6 * 6 * 4 * 36 + 6  # the transposed convolution and the matrix product too
+    assert placement.macs_on_arrays == pytest.approx(macs / placement.macs_total)
+
+
+def test_pruning_and_parametrisations_of_torch_are_recognised(images, ideal):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), parametrizations.weight_norm(nn.Linear(144, 5)))
+    prune.random_unstructured(net[0], "weight", amount=0.5)
+    placement = mapping.place(net, ideal, images)
+    assert int(placement.layers["0"].live.sum()) == 54
+    with torch.no_grad():
+        found = mapping.CrossbarNetwork(placement)(images)
+        assert torch.allclose(found, placement.reference()(images), atol=1e-5)
+    assert hasattr(net[0], "weight_mask")  # the caller's network is left as it was
+
+
+def test_a_layer_called_twice_counts_both_calls(ideal):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.fc(input=x)))
+
+    placement = mapping.place(Twice(), ideal, torch.randn(4, 6))
+    assert placement.layers["fc"].shape.positions == 2
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(network, images, ideal, bad):
+    with torch.no_grad():
+        network[3].weight[0, 0, 0, 0] = bad
+    with pytest.raises(UserError, match="'3' holds 1 NaN or infinite"):
+        mapping.place(network, ideal, images)
+
+
+def test_an_input_that_does_not_fit_is_a_clear_error(network, ideal):
+    with pytest.raises(UserError, match=r"does not run on the example input of shape \(2, 5, 8, 8\)"):
+        mapping.place(network, ideal, torch.randn(2, 5, 8, 8))
+
+
+def test_a_network_without_a_mappable_layer(ideal):
+    net = nn.Sequential(nn.ConvTranspose2d(3, 2, 3), nn.ReLU())
+    with pytest.raises(UserError, match="No layer of the network can be placed"):
+        mapping.place(net, ideal, torch.randn(1, 3, 8, 8))
+
+
+def test_shared_weights_are_refused(ideal):
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    net[2].weight = net[0].weight
+    with pytest.raises(UserError, match="share one weight"):
+        mapping.place(net, ideal, torch.randn(2, 4))
+
+
+def test_something_that_is_no_network(ideal, images):
+    with pytest.raises(UserError, match="Cannot place a str"):
+        mapping.place("net", ideal, images)
+
+
+def test_an_unknown_scale(network, images, ideal):
+    with pytest.raises(UserError, match="'layer' or 'channel'"):
+        mapping.place(network, ideal, images, scale="row")

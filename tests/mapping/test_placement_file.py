@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import mapping
+from hwmodels.errors import UserError
+
+
+@pytest.fixture
+def placement(network, images, spec):
+    return mapping.place(network, spec.with_(slices=2), images)
+
+
+def test_a_placement_comes_back_as_it_was(placement, network, images, tmp_path):
+    placement.save(tmp_path / "chip")
+    loaded = mapping.Placement.load(tmp_path / "chip")
+    assert loaded.array == placement.array
+    assert loaded.digital == placement.digital
+    assert loaded.macs_total == placement.macs_total
+    for name, layer in placement.layers.items():
+        other = loaded.layers[name]
+        assert np.array_equal(layer.index, other.index)
+        assert layer.index.dtype == other.index.dtype
+        assert np.array_equal(layer.live, other.live)
+        assert torch.equal(layer.weights(), other.weights())
+        assert layer.geometry == other.geometry
+    assert placement.tiles.equals(loaded.tiles)
+    with torch.no_grad():
+        here = mapping.CrossbarNetwork(placement, seed=3)(images)
+        there = mapping.CrossbarNetwork(loaded, seed=3, network=network)(images)
+    assert torch.equal(here, there)
+
+
+def test_without_its_network_it_says_what_to_pass(placement, tmp_path):
+    placement.save(tmp_path)
+    with pytest.raises(UserError, match="pass it"):
+        mapping.Placement.load(tmp_path).reference()
+
+
+def test_another_network_is_refused(placement, tmp_path):
+    placement.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    with pytest.raises(UserError, match="no layer '0'"):
+        loaded.reference(torch.nn.Linear(2, 2))
+    with pytest.raises(UserError, match="weight shape"):
+        loaded.reference(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)))
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UserError, match="There is no placement"):
+        mapping.Placement.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.99])
+def test_a_truncated_tensor_file_is_refused(placement, tmp_path, cut):
+    placement.save(tmp_path)
+    file = tmp_path / "placement.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(cut * len(content))])
+    with pytest.raises(UserError, match="is damaged"):
+        mapping.Placement.load(tmp_path)
+
+
+def test_a_damaged_head_is_refused(placement, tmp_path):
+    placement.save(tmp_path)
+    (tmp_path / "placement.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        mapping.Placement.load(tmp_path)
+
+
+def test_a_newer_schema_is_refused(placement, tmp_path):
+    placement.save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    (tmp_path / "placement.json").write_text(json.dumps(head | {"schema": "ohmweave.placement/9"}))
+    with pytest.raises(UserError, match=r"placement/9.*update ohmweave"):
+        mapping.Placement.load(tmp_path)
+
+
+def test_an_unwritable_folder_is_named(placement, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="Cannot write the placement"):
+        placement.save(tmp_path / "file")
