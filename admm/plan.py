@@ -40,11 +40,13 @@ class Schedule:
 
     admm_epochs: passes over the training data while the weights are pulled to their copies.
     update_every: epochs between two updates of copies and duals (the last epoch of a stage also updates).
-    rho: first penalty; rho_growth: its factor at every update (Ye et al. 2019, arXiv 1903.09769: 1e-3 and 1.3).
+    rho: first penalty; rho_growth: its factor at every update. Ye et al. 2019 (arXiv 1903.09769) take 1e-3 and
+        1.3 with SGD at 0.01 over hundreds of epochs; the default 1e-2 suits Adam and shorter runs.
     retrain_epochs: masked retraining after the pruning is fixed.
     quantise_epochs: ADMM towards the levels under the mask, for order="sequential" only; None: admm_epochs.
     finish_epochs: straight-through retraining on the final levels.
-    lr: learning rate of the ADMM stages; retrain_lr, finish_lr: of the other two; None: as lr.
+    lr: learning rate of the ADMM stages; retrain_lr: of masked retraining, None: 10 · lr, as the papers have it;
+        finish_lr: of the finish, None: lr.
     optimizer: "adam" or "sgd"; momentum: for "sgd" only, None means 0.9. weight_decay: L2, on all parameters.
     lr_schedule: course of the learning rate from one update of the copies to the next (over the whole stage
         for "retrain" and "finish"), restarting each time: "cosine" towards 0, "step" × 0.1 after each third

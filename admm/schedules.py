@@ -63,7 +63,7 @@ def stages(plan: Plan, layers: Iterable[Layer]) -> list[Stage]:
                 prune=prunes, quantise=both, masked=False,
             )
         )  # fmt: skip
-        retrain_lr = s.retrain_lr or s.lr
+        retrain_lr = s.retrain_lr or 10 * s.lr
         found.append(
             Stage(
                 name="retrain", epochs=s.retrain_epochs, lr=retrain_lr, restart=_whole(s.retrain_epochs), quantise=both

@@ -3,7 +3,7 @@
 from crossbar.encoding import OPEN as OPEN
 from crossbar.encoding import PairEncoding as PairEncoding
 from crossbar.levels import LevelGrid as LevelGrid
-from crossbar.levels import fit_scale as fit_scale
+from crossbar.scale import fit_scale as fit_scale
 from crossbar.spec import ArraySpec as ArraySpec
 from crossbar.tiling import LayerShape as LayerShape
 from crossbar.tiling import arrays_needed as arrays_needed

@@ -56,38 +56,3 @@ class LevelGrid:
         unit = np.asarray(matrix, dtype=np.float64) / self.scale
         middles = (self.values[1:] + self.values[:-1]) / 2
         return np.searchsorted(middles, unit, side="left").astype(self.index_dtype)
-
-
-def fit_scale(weights: np.ndarray, values: np.ndarray, starts: int = 32) -> float:
-    """Scale s > 0 that makes s·values the least-squares closest level set of the weights.
-
-    Alternates nearest-level assignment with the closed-form scale ⟨w, q⟩ / ⟨q, q⟩, from several starting scales,
-    and keeps the best: each run is monotone, the whole is a local search (within 1 % of a fine grid's squared
-    error in the tests). weights: any shape, live entries only; values: (L,) ascending, max |v| = 1.
-    Cost: O(n log L) per pass, at most 30 passes a start. All-zero or empty weights give 1.
-    """
-    w = np.asarray(weights, dtype=np.float64).ravel()
-    largest = float(np.abs(w).max(initial=0.0))
-    if largest == 0.0:
-        return 1.0
-    if w.size > 20000:
-        # The fit is a mean over weights; a fixed, evenly spaced subset of the sorted weights keeps it cheap.
-        sample = np.sort(w)[np.linspace(0, w.size - 1, 20000).astype(np.intp)]
-    else:
-        sample = w
-    middles = (values[1:] + values[:-1]) / 2
-    best, best_error = largest, np.inf
-    for start in np.geomspace(largest / 8, largest * 1.5, starts):
-        scale = start
-        for _ in range(30):
-            q = values[np.searchsorted(middles, sample / scale)]
-            power = float(q @ q)
-            fitted = float(sample @ q) / power if power > 0 else scale
-            if not fitted > 0 or abs(fitted - scale) < 1e-9 * scale:
-                break
-            scale = fitted
-        q = values[np.searchsorted(middles, sample / scale)]
-        error = float(((sample - scale * q) ** 2).sum())
-        if error < best_error:
-            best, best_error = scale, error
-    return float(best)

@@ -76,7 +76,7 @@ class Train:
     """Learning rate at the start."""
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: Annotated[float, Strict(), Field(ge=0, lt=1)] = 0.9
-    """Momentum of SGD; Adam has its own."""
+    """Momentum of SGD, the first beta of Adam."""
     weight_decay: NonNegative = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     label_smoothing: Fraction = 0.0
@@ -112,7 +112,7 @@ class Compress:
     """Epochs that pull the weights to their copies."""
     update_every: Count = 3
     """Epochs between two updates of the copies and duals."""
-    rho: Positive = 1e-3
+    rho: Positive = 1e-2
     """Penalty at the start."""
     rho_growth: Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)] = 1.3
     """Factor on the penalty at every update."""
@@ -125,9 +125,9 @@ class Compress:
     lr: Positive = 1e-3
     """Learning rate of the ADMM stages."""
     retrain_lr: Positive | None = None
-    """Default: lr."""
+    """Learning rate of masked retraining; default: ten times lr."""
     finish_lr: Positive | None = None
-    """Default: lr."""
+    """Learning rate of the last stage; default: lr."""
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: Annotated[float, Strict(), Field(ge=0, lt=1)] | None = None
     """Momentum of SGD (default 0.9)."""

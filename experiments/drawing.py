@@ -28,7 +28,7 @@ THEME: dict[str, tuple[str, str]] = {
     "line": ("#c9cdd2", "#454a51"),
     "surface": ("#ffffff", "#17191c"),
     "band": ("#f2f3f5", "#212429"),
-    "before": ("#9aa1a9", "#767d86"),
+    "before": ("#8b929b", "#767d86"),
     "after": ("#0b62a4", "#5aaae6"),
     # Hues after Paul Tol's "bright" scheme, which the common colour-vision deficiencies tell apart; cyan and yellow
     # darkened until they stand 3 : 1 against white, all lightened for dark pages.

@@ -78,7 +78,7 @@ def _crossbar_point(ax: Axes, place: int, values: Mapping[str, Any], seeds: np.n
         fan = place + 0.14 + 0.12 * (np.arange(len(seeds)) * 0.618 % 1)
         ax.plot(fan, seeds, "o", color=colour("after"), markersize=3, alpha=0.65, markeredgewidth=0, zorder=2)
     low, high = values.get("crossbar_low"), values.get("crossbar_high")
-    if low is not None and high is not None and known(low) and known(high):
+    if len(seeds) > 1 and low is not None and high is not None and known(low) and known(high):
         ax.errorbar(
             place,
             mean,
@@ -237,7 +237,7 @@ def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -
         low, high = axes[1].get_ylim()
         axes[1].yaxis.set_major_formatter(FuncFormatter(_tick))
         axes[1].yaxis.set_minor_formatter(FuncFormatter(_tick) if high < 10 * low else NullFormatter())
-        axes[1].set_ylabel("residual")
+        axes[1].set_ylabel("relative residual")
         figure.legend(
             *axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=2 if is_narrow(figure) else 4
         )

@@ -30,9 +30,6 @@ from experiments.wording import (
     times,
 )
 
-CLIPPED_ALARM = 0.01
-"""Share of clipped ADC samples or inputs of a layer above which the report warns."""
-
 Record = Mapping[str, Any]
 Tables = Mapping[str, pd.DataFrame]
 
@@ -54,11 +51,12 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "digital": _digital(record),
         "on_arrays": f"{share(record['macs_on_arrays'])} of the multiply-accumulates run on arrays.",
         "warnings": warnings(record),
+        "read_with": f"{plural(len(warnings(record)), 'warning')}",
         "compressed": not _table(tables, "history").empty,
         "captions": captions(record, tables),
         "config": _sections(record["config"]),
         "assumptions": list(record["assumptions"]),
-        "sources": [(row["what"], _setting(row["value"]), row["source"]) for row in record["sources"]],
+        "sources": [(row["what"], _value(row["value"]), row["source"]) for row in record["sources"]],
         "times": [(name, duration(seconds)) for name, seconds in record["stage_seconds"].items()],
         "seconds": duration(record["seconds"]),
     }
@@ -207,7 +205,7 @@ def costs(record: Record) -> list[list[str]]:
 
 
 def warnings(record: Record) -> list[str]:
-    """What the reader must know before trusting the numbers: broken promises, the run's own warnings, clipping."""
+    """What the reader must know before trusting the numbers: broken promises first, then what the run found."""
     found = []
     if record["levels_violations"]:
         off = plural(record["levels_violations"], "weight")
@@ -215,19 +213,18 @@ def warnings(record: Record) -> list[str]:
     if record["constraint_violations"]:
         broken = plural(record["constraint_violations"], "pruning constraint")
         found.append(f"{broken} broken: do not use this result.")
-    found += record["warnings"]
-    for key, what in (("adc_clipped", "ADC samples"), ("input_clipped", "inputs")):
-        for layer in record["layers"]:
-            if known(layer[key]) and layer[key] > CLIPPED_ALARM:
-                found.append(f"Layer {layer['layer']}: {share(layer[key])} of the {what} lie beyond the range.")
-    return found
+    return found + list(record["warnings"])
 
 
 def captions(record: Record, tables: Tables) -> dict[str, str]:
     """A caption for each picture."""
     accuracy = record["accuracy"]
     seeds = len(accuracy["crossbar_seeds"])
-    bar = ". Bar: 95 % confidence interval of the mean; small dots: single devices" if _half_width(accuracy) else ""
+    bar = (
+        ". Bar: 95 % confidence interval of the mean; small dots: single devices"
+        if _half_width(accuracy) is not None
+        else ""
+    )
     over = f", on crossbars the mean of {plural(seeds, 'device seed')}" if seeds else ""
     at = f", power at {rate(record['frame_rate_hz'])}" if known(record["frame_rate_hz"]) else ""
     many = len(record["layers"]) > figures.MAX_ROWS
@@ -238,8 +235,8 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
         "cost_by_layer": f"Area and power by layer{at}.{together}",
         "convergence": f"Accuracy over the epochs, stage by stage: {', '.join(_stage_names(tables))}."
         + (
-            " Below, the ADMM residuals: primal, the distance between the weights and their copies; "
-            "dual, how far the copies still move."
+            " Below, the ADMM residuals over the norm of the weights: primal, the distance between the weights and "
+            "their copies; dual, how far the copies still move."
             if not _table(tables, "history").empty
             else ""
         ),
@@ -339,8 +336,9 @@ def precision(accuracy: Mapping[str, Any]) -> int:
 
 
 def _half_width(accuracy: Mapping[str, Any]) -> float | None:
+    """Half the interval; one device has none, whatever its ends are set to."""
     low, high = accuracy["crossbar_low"], accuracy["crossbar_high"]
-    return (high - low) / 2 if known(low) and known(high) else None
+    return (high - low) / 2 if known(low) and known(high) and len(accuracy["crossbar_seeds"]) > 1 else None
 
 
 def _with_interval(accuracy: Mapping[str, Any]) -> str:
@@ -401,6 +399,11 @@ def _setting(value: Any) -> str:
     if value is None:
         return "not set"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _value(value: Any) -> str:
+    """A value for people: numbers with their digits, all else as it is set."""
+    return number(value, 4) if isinstance(value, float) else _setting(value)
 
 
 def _table(tables: Tables, name: str) -> pd.DataFrame:

@@ -100,6 +100,7 @@ def _dense(setup: Setup, folder: RunFolder, outcome: Outcome, progress: Progress
                 on_epoch=lambda row: task.advance(row["epoch"] - task.done, _epoch_text(row)),
                 evaluate=_test_accuracy(setup),
             )
+            state.mkdir(parents=True, exist_ok=True)
             safetensors.torch.save_file(network.state_dict(), state / "weights.safetensors")
             accuracy = _test_accuracy(setup)(network)
             write_json(state / "done.json", {"accuracy": accuracy, "history": history.to_dict("records")})

@@ -48,7 +48,7 @@ class Quantity:
 
     @property
     def si(self) -> float:
-        """The value in SI units (J, W, m², s, V, 1/s, bit)."""
+        """The value in SI units (J, W, m², s, V, 1/s; 1 for a count)."""
         return self.value * to_si(self.unit)[1]
 
 

@@ -166,6 +166,4 @@ def program_cells(g, out, origin, key, last, lognormal, coefficients, limits, th
         else:
             out[a, r] = g[a, r]
         if stuck_any > 0:
-            apply_faults(
-                out[a, r], g[a, r], array, row, origin[2], last[1], k0, k1, g_min, g_max, stuck_lrs, stuck_any
-            )
+            apply_faults(out[a, r], g[a, r], array, row, origin[2], last[1], k0, k1, g_min, g_max, stuck_lrs, stuck_any)

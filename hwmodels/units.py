@@ -1,4 +1,4 @@
-"""Unit strings of the data files, turned into SI: "um2", "pJ/bit", "GS/s", "64 KB" and their like."""
+"""Unit strings of the data files, turned into SI: "um2", "pJ/bit", "GS/s" and their like."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ _BASES = {
     "m2": ("m2", 1.0, 2),
     "Hz": ("1/s", 1.0, 1),
     "S/s": ("1/s", 1.0, 1),  # samples per second
-    "b/s": ("bit/s", 1.0, 1),
 }
-_WHOLE = {"bit": ("bit", 1.0), "B": ("bit", 8.0), "KB": ("bit", 8.0 * 1024), "KiB": ("bit", 8.0 * 1024)}
 _COUNTS = ("1", "cells", "rows", "columns", "converters", "arrays", "cores", "tiles")
 _EACH = ("bit", "row", "column", "conversion", "sample", "result", "output", "cell")
 
@@ -28,8 +26,6 @@ def _plain(unit: str) -> tuple[str, float] | None:
     """Dimension and SI factor of a unit without a denominator; None when it is not one."""
     if unit in _COUNTS:
         return "1", 1.0
-    if unit in _WHOLE:
-        return _WHOLE[unit]
     for base, (dimension, factor, power) in _BASES.items():
         prefix = unit.removesuffix(base)
         if unit.endswith(base) and prefix in _PREFIXES:
@@ -51,6 +47,6 @@ def to_si(unit: str) -> tuple[str, float]:
     if found is None:
         raise UserError(
             f"Unknown unit {unit!r}. Write a prefix (f p n u m k M G) before one of {', '.join(_BASES)}, "
-            f"or one of {', '.join((*_WHOLE, *_COUNTS))}; '/' and one of {', '.join(_EACH)} may follow."
+            f"or one of {', '.join(_COUNTS)}; '/' and one of {', '.join(_EACH)} may follow."
         )
     return found

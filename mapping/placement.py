@@ -65,6 +65,11 @@ class LayerPlacement:
         matrix = np.where(self.live, self.grid.weights(self.index), np.float32(0))
         return torch.from_numpy(np.ascontiguousarray(from_matrix(matrix, self.geometry.weight_shape)))
 
+    @cached_property
+    def outputs(self) -> int:
+        """Outputs that arrays compute per input vector: columns with a live weight, over all groups."""
+        return int(self.live.any(axis=1).sum())
+
     def cell_codes(self, tile: Tile, spec: ArraySpec) -> np.ndarray:
         """Cell codes (2, slices, rows, cols) of one tile: sign, slice, word line, bit line."""
         at = np.ix_(tile.rows, tile.cols)
@@ -145,7 +150,8 @@ class Placement:
         row0, col0: position of the piece in its array; rows, cols: driven word lines and converted bit lines;
         live_cells, max_live_per_col: cells that carry a weight of this sign; reads_per_inference: input vectors;
         input_cycles: array reads in time per input vector; read_energy_j: mean energy of the cells for one
-        input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages.
+        input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages; outputs: values that the
+        whole layer gives per input vector.
         """
         rows = [self._tile_row(piece) for piece in self.pieces()]
         return pd.DataFrame(rows, columns=list(_TILE_COLUMNS)).astype(_TILE_COLUMNS)
@@ -180,6 +186,7 @@ class Placement:
             "g_sum_s": float(piece.target.sum()),
             "read_energy_j": energy,
             "t_read_s": spec.t_read_s,
+            "outputs": layer.outputs,
         }
 
     @property
@@ -273,6 +280,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "g_sum_s": "float64",
     "read_energy_j": "float64",
     "t_read_s": "float64",
+    "outputs": "int64",
 }
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from admm.constraints.scale import fit_scale, round_scale
+from crossbar.scale import fit_scale, round_scale
 from crossbar.levels import LevelGrid
 from hwmodels.errors import UserError
 from hwmodels.quantities import Positive

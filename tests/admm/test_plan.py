@@ -7,19 +7,16 @@ from admm import LayerPlan, Plan, Schedule
 from admm.constraints import Block, Channel, Column, Filter, Levels, Unstructured
 from admm.layers import resolve
 from admm.schedules import stages
+from crossbar import ArraySpec
 from hwmodels.errors import UserError
 
 LEVELS = Levels((-1.0, -0.5, 0.5, 1.0), "fit")
 HALF = (Filter(0.5),)
 
 
-class FourLevels:
-    """Stands for an array; a plan asks it for its levels and nothing else."""
-
-    def weight_levels(self):
-        import numpy as np
-
-        return np.array(LEVELS.values)
+@pytest.fixture(scope="module")
+def array():
+    return ArraySpec(rows=32, cols=32, device="yuan2019")  # type: ignore[arg-type]
 
 
 def network():
@@ -52,25 +49,27 @@ def test_layers_without_constraints_are_left_alone():
     assert list(resolve(plan, network())) == ["2", "4", "5"]
 
 
-def test_for_array_gives_every_layer_the_levels_and_patterns_the_pruning():
-    plan = Plan.for_array(FourLevels(), prune={"4": [Filter(0.5), Column(0.25)], "5": Column(0.5)})  # type: ignore[arg-type]
+def test_for_array_gives_every_layer_the_levels_and_patterns_the_pruning(array):
+    plan = Plan.for_array(array, prune={"4": [Filter(0.5), Column(0.25)], "5": Column(0.5)})
     layers = resolve(plan, network())
     assert {name: layer.prune for name, layer in layers.items()} == {
         "0": (), "2": (), "4": (Filter(0.5), Column(0.25)), "5": (Column(0.5),)
     }  # fmt: skip
-    assert all(layer.levels == LEVELS for layer in layers.values())
-    everywhere = Plan.for_array(FourLevels(), prune={"*": HALF}, order="sequential")  # type: ignore[arg-type]
+    for layer in layers.values():
+        assert layer.levels == Levels(tuple(array.weight_levels().tolist()), "fit")
+        assert 0.0 not in layer.levels.values
+    everywhere = Plan.for_array(array, prune={"*": HALF}, order="sequential")
     assert [layer.name for layer in everywhere.layers] == ["*"]
     assert everywhere.order == "sequential"
-    pruned = Plan.for_array(FourLevels(), prune={"4": HALF}, quantise=False, schedule=Schedule(rho=0.5))  # type: ignore[arg-type]
+    pruned = Plan.for_array(array, prune={"4": HALF}, quantise=False, schedule=Schedule(rho=0.5))
     assert list(resolve(pruned, network())) == ["4"]
     assert pruned.layers[0].levels is None
     assert pruned.schedule.rho == 0.5
 
 
-def test_the_catch_all_may_come_away_empty():
+def test_the_catch_all_may_come_away_empty(array):
     names = ["0", "2", "4", "5"]
-    plan = Plan.for_array(FourLevels(), prune=dict.fromkeys(names, HALF))  # type: ignore[arg-type]
+    plan = Plan.for_array(array, prune=dict.fromkeys(names, HALF))
     assert list(resolve(plan, network())) == names
 
 

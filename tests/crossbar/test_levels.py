@@ -43,14 +43,14 @@ def test_the_fitted_scale_is_near_the_best_of_a_fine_grid(seed, count, zero):
         return float(((weights - scale * nearest) ** 2).sum())
 
     best = min(error(scale) for scale in np.geomspace(1e-3, 1, 800))
-    assert error(fit_scale(weights, values)) <= best * 1.01 + 1e-12
+    assert error(fit_scale(weights, values)) <= best * 1.0001 + 1e-12
 
 
 def test_weights_on_their_levels_are_fitted_exactly():
     values = np.concatenate([-np.linspace(0.1, 1, 16)[::-1], np.linspace(0.1, 1, 16)])
     weights = 0.123 * values[np.random.default_rng(0).integers(0, 32, 500)]
     scale = fit_scale(weights, values)
-    assert np.allclose(scale * values[np.abs(weights[:, None] / scale - values).argmin(1)], weights, rtol=1e-6)
+    assert np.allclose(scale * values[np.abs(weights[:, None] / scale - values).argmin(1)], weights, rtol=3e-5)
 
 
 def test_nothing_to_fit():

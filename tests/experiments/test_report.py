@@ -338,9 +338,11 @@ def test_the_page_has_every_section_in_order_and_every_number(written: Any) -> N
         f"{record['power_mw']['placed']:.3f} mW",
         f"{record['energy_nj']['baseline']:.0f} nJ",
         *("ReLU relu1, relu2 has no weights", "100 % of the multiply-accumulates run on arrays"),
-        "Layer conv2: 2.3 % of the ADC samples lie beyond the range.",
+        "Read it with 1 warning .",
+        "< 0.1 % 0 % conv2",
         *record["warnings"],
         *record["assumptions"],
+        "g_max_s 1.000 × 10⁻⁶",
         *(source["source"] for source in record["sources"]),
         *record["versions"].values(),
         *("3f9a1c07", "1 min 41 s", "2026-11-21 11:40 UTC", "compress.prune.conv2.column"[9:]),
@@ -429,22 +431,27 @@ def test_a_run_without_tables_still_has_a_page(tmp_path: Path) -> None:
     assert not (tmp_path / "tables").exists()
 
 
+def test_one_device_has_no_interval() -> None:
+    record, _ = made_up(seeds=1)
+    mean = record["accuracy"]["crossbar_mean"]
+    record["accuracy"] |= {"crossbar_std": 0.0, "crossbar_low": mean, "crossbar_high": mean}
+    assert f"Accuracy {100 * mean:.1f} % on crossbars (1 device seed), " in plain(page.answer(record))
+    assert "interval" not in page.captions(record, {})["accuracy"]
+
+
 def test_growth_is_written_with_a_plus() -> None:
     record, _ = made_up()
     record["reduction"]["area"] = -0.123
     assert "area +12.3 %" in plain(page.answer(record))
 
 
-def test_warnings_name_broken_promises_and_clipping() -> None:
+def test_warnings_name_broken_promises_first() -> None:
     record, _ = made_up()
-    record["warnings"] = []
     record["levels_violations"], record["constraint_violations"] = 3, 1
-    record["layers"][0]["input_clipped"] = 0.5
-    record["layers"][1]["adc_clipped"] = page.CLIPPED_ALARM
     assert [plain(text) for text in page.warnings(record)] == [
         "3 weights off the device’s levels: do not use this result.",
         "1 pruning constraint broken: do not use this result.",
-        "Layer conv1: 50.0 % of the inputs lie beyond the range.",
+        *made_up()[0]["warnings"],
     ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admm.constraints import Levels, nearest
-from admm.constraints.scale import SCALE_BITS, _descend, fit_scale, round_scale
+from crossbar.scale import SCALE_BITS, _descend, fit_scale, round_scale
 from crossbar.levels import LevelGrid
 from hwmodels.errors import UserError
 
@@ -114,7 +114,7 @@ def test_the_fitted_scale_is_stationary(w, values):
 def test_many_weights_and_many_levels_take_the_binned_search(values, monkeypatch):
     w = np.random.default_rng(1).standard_normal(3000) * 0.05
     exact = distance(w, values, fit_scale(w, np.array(values)))
-    monkeypatch.setattr("admm.constraints.scale.EVENT_LIMIT", 100 * len(values))
+    monkeypatch.setattr("crossbar.scale.EVENT_LIMIT", 100 * len(values))
     assert distance(w, values, fit_scale(w, np.array(values))) <= exact * 1.001
 
 
