@@ -87,12 +87,12 @@ def _asked_compression(record: Record) -> str:
     section, weights = _section(record, "compress"), record["weights"]
     prune = {name: kinds for name, kinds in (section.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
-    levels = " and to move the weights that stay to the conductance levels" if section.get("quantise") else ""
+    levels = "move the weights that stay to the conductance levels" if section.get("quantise") else ""
     if plan:
-        return f"ADMM was to prune it to the arrays, keeping {'; '.join(plan)}{levels}."
-    if weights["kept"] < weights["total"]:
-        return f"{count(weights['kept'])} of its {count(weights['total'])} weights are not zero."
-    return "It was not pruned."
+        return f"ADMM was to prune it to the arrays (keeping {'; '.join(plan)}){levels and f' and to {levels}'}."
+    kept = f"; {count(weights['kept'])} of {count(weights['total'])} weights are not zero"
+    pruned = f"It was not to be pruned{kept if weights['kept'] < weights['total'] else ''}"
+    return f"{pruned}{levels and '; ADMM was to move its weights to the conductance levels'}."
 
 
 _GROUPS = {
