@@ -77,8 +77,8 @@ class ArraySpec:
             raise ValueError(f"adc_bits must be at most 16, not {self.adc_bits}")
         if 2 * self.device.levels**self.slices > MAX_WEIGHT_LEVELS:
             raise ValueError(
-                f"{self.device.levels} levels on {self.slices} slices give more than {MAX_WEIGHT_LEVELS} weight levels; "
-                "use fewer slices or levels"
+                f"{self.device.levels} levels on {self.slices} slices give more than {MAX_WEIGHT_LEVELS} weight "
+                "levels; use fewer slices or levels"
             )
         return self
 
@@ -115,7 +115,9 @@ class ArraySpec:
         """A copy with some fields changed, validated again."""
         unknown = set(changes) - set(self.__dataclass_fields__)
         if unknown:
-            raise UserError(f"ArraySpec has no field {sorted(unknown)[0]!r}; fields: {', '.join(self.__dataclass_fields__)}.")
+            raise UserError(
+                f"ArraySpec has no field {sorted(unknown)[0]!r}; fields: {', '.join(self.__dataclass_fields__)}."
+            )
         return replace(self, **changes)
 
     def for_weight_bits(self, bits: int) -> ArraySpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,25 +59,48 @@ class Strip:
         for the exact sum. Without a converter the input cycles add up to the whole code exactly, so one product
         serves them all. Cost: O(cycles · n · rows · 2 · slices · cols).
         """
-        shift = self._slice_weights(spec, codes.device)
         if spec.adc_bits is None or step is None:
-            return StripRead(sums=self._merge(self.column_sums(codes).double(), shift), clipped=0, samples=0)
+            sums = self.column_sums(codes).double().view(codes.shape[0], -1, self.cols)
+            weights = torch.from_numpy(sign_and_slice_weights(spec)).to(codes.device)
+            return StripRead(sums=torch.einsum("nkc,k->nc", sums, weights), clipped=0, samples=0)
         total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-        clipped = torch.zeros((), dtype=torch.int64, device=codes.device)
-        samples = 0
+        clipped = samples = 0
         for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
-            sums, beyond = adc_codes(self.column_sums(cycle), step, spec.adc_bits)
-            clipped += beyond
+            sums = self.column_sums(cycle)
             samples += sums.numel()
-            # Codes are whole numbers and so are the weights: float64 adds them exactly (below 2⁵³).
-            total.add_(self._merge(sums.double(), shift), alpha=weight)
-        return StripRead(sums=total * step, clipped=int(clipped), samples=samples)
+            clipped += convert_and_add(sums, step, spec.adc_bits, weight * sign_and_slice_weights(spec), total)
+        return StripRead(sums=total * step, clipped=clipped, samples=samples)
 
-    def _slice_weights(self, spec: ArraySpec, device: torch.device) -> Tensor:
-        """(2, slices) what each sign and slice counts: ±Lˢ."""
-        weights = torch.as_tensor(spec.encoding.slice_weights, dtype=torch.float64, device=device)
-        return torch.stack([weights, -weights])
 
-    def _merge(self, sums: Tensor, shift: Tensor) -> Tensor:
-        """Shift-and-add: (n, 2 · slices · cols) → (n, cols)."""
-        return torch.einsum("nsc,s->nc", sums.view(sums.shape[0], -1, self.cols), shift.flatten())
+def sign_and_slice_weights(spec: ArraySpec) -> np.ndarray:
+    """(2 · slices,) float64: what a code of each sign and slice counts in the result, ±Lˢ."""
+    weights = spec.encoding.slice_weights
+    return np.concatenate([weights, -weights])
+
+
+def convert_and_add(sums: Tensor, step: float, bits: int, weights: np.ndarray, total: Tensor) -> int:
+    """Add the converters' codes of column sums, weighted, to the total; the number of clipped samples.
+
+    sums: (n, K · cols) float32; step: one code in the unit of the sums; weights: (K,) whole numbers; total: (n, cols)
+    float64, added to in place. On the CPU one compiled pass, elsewhere its slow twin `convert_and_add_reference`,
+    with the same result bit for bit: codes and weights are whole numbers, so every order of adding is exact.
+    """
+    if sums.device.type != "cpu":
+        return convert_and_add_reference(sums, step, bits, weights, total)
+    from crossbar.product_kernels import adc_shift_add  # numba loads only where something is computed
+    from hwmodels import numba_threads
+
+    numba_threads.limit(torch.get_num_threads())
+    return int(
+        adc_shift_add(
+            sums.numpy(), np.float32(step), np.float32(2**bits - 1), np.ascontiguousarray(weights), total.numpy()
+        )
+    )
+
+
+def convert_and_add_reference(sums: Tensor, step: float, bits: int, weights: np.ndarray, total: Tensor) -> int:
+    """The same as `convert_and_add`, written plainly in torch, for any device."""
+    codes, clipped = adc_codes(sums.clone(), step, bits)
+    parts = codes.double().view(codes.shape[0], -1, total.shape[1])
+    total += torch.einsum("nkc,k->nc", parts, torch.from_numpy(weights).to(parts.device))
+    return int(clipped)

@@ -30,7 +30,7 @@ def _section(cls: type[T]) -> type[T]:
     made = pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
     plain_init = made.__init__
 
-    def __init__(self: Any, **values: Any) -> None:
+    def __init__(self: Any, **values: Any) -> None:  # noqa: N807  it replaces the generated one
         try:
             plain_init(self, **values)
         except ValidationError as error:

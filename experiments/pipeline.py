@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from torch import nn
 import admm
 import hwmodels
 import mapping
+from admm import Compressed
 from experiments import record, report, training
 from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
-from experiments.run_folder import RESULT, RunFolder, write_json
+from experiments.run_folder import RESULT, RunFolder
 from experiments.setup import Setup, prepare
-from mapping import CrossbarNetwork
+from hwmodels import Estimate
+from mapping import CrossbarNetwork, Placement
+
+SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
+DENSE, COMPRESSED = "state/dense/done.json", "state/compressed/done.json"
 
 
 def run(config: Config, out: Path, *, name: str, command: str, progress: Progress) -> dict[str, Any]:
@@ -40,17 +46,34 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
         return finished
     setup = prepare(config, name, progress)
     with RunFolder(out, config, name) as folder:
-        outcome = Outcome()
-        network = _dense(setup, folder, outcome, progress)
-        _compress(setup, folder, outcome, network, progress)
-        _place(setup, folder, outcome, progress)
-        _simulate(setup, folder, outcome, progress)
-        _price(setup, folder, outcome, network, progress)
+        dense = _dense(setup, folder, progress)
+        compressed = _compress(setup, folder, dense.network, progress)
+        placement = _place(setup, folder, compressed, progress)
+        seeds = _simulate(setup, folder, placement, progress)
+        baseline, cost = _price(setup, folder, dense.network, placement, progress)
+        outcome = Outcome(
+            accuracy={"dense": dense.accuracy, **compressed.stages},
+            training=dense.history,
+            compressed=compressed,
+            placement=placement,
+            seeds=seeds,
+            baseline=baseline,
+            cost=cost,
+            seconds=folder.read(SECONDS) or {},
+        )
         made, tables = record.build(setup, outcome, command)
-        with _timed(folder, "report", outcome):
-            report.write(made, tables, out, formats=config.report.figures)
+        report.write(made, tables, out, formats=config.report.figures)
         folder.write(RESULT, made)
     return made
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """The dense network with its test accuracy and training history."""
+
+    network: nn.Module
+    accuracy: float
+    history: pd.DataFrame
 
 
 def _finished(config: Config, out: Path, name: str) -> dict[str, Any] | None:
@@ -62,16 +85,15 @@ def _finished(config: Config, out: Path, name: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _timed(folder: RunFolder, stage: str, outcome: Outcome) -> Iterator[None]:
+def _timed(folder: RunFolder, stage: str) -> Iterator[None]:
     """Add the seconds of a stage to what earlier, interrupted runs have spent on it."""
-    spent = folder.read("state/seconds.json") or {}
     start = time.perf_counter()
     try:
         yield
     finally:
+        spent = folder.read(SECONDS) or {}
         spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - start
-        write_json(folder.state / "seconds.json", spent)
-        outcome.seconds = spent
+        folder.write(SECONDS, spent)
 
 
 def _test_accuracy(setup: Setup) -> Callable[[nn.Module], float]:
@@ -79,12 +101,12 @@ def _test_accuracy(setup: Setup) -> Callable[[nn.Module], float]:
     return lambda model: training.accuracy(model, batches)
 
 
-def _dense(setup: Setup, folder: RunFolder, outcome: Outcome, progress: Progress) -> nn.Module:
+def _dense(setup: Setup, folder: RunFolder, progress: Progress) -> _Dense:
     """Train the dense network (or take its weights as they are)."""
     network, section, state = setup.network, setup.config.train, folder.state / "dense"
-    done = folder.read("state/dense/done.json")
+    done = folder.read(DENSE)
     if done is None:
-        with _timed(folder, "train", outcome), progress.task("Training", section.epochs) as task:
+        with _timed(folder, "train"), progress.task("Training", section.epochs) as task:
             history = training.train(
                 network,
                 progress.track(setup.batches("train"), "epoch"),
@@ -100,15 +122,13 @@ def _dense(setup: Setup, folder: RunFolder, outcome: Outcome, progress: Progress
                 on_epoch=lambda row: task.advance(row["epoch"] - task.done, _epoch_text(row)),
                 evaluate=_test_accuracy(setup),
             )
-            state.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(network.state_dict(), state / "weights.safetensors")
             accuracy = _test_accuracy(setup)(network)
-            write_json(state / "done.json", {"accuracy": accuracy, "history": history.to_dict("records")})
-        done = folder.read("state/dense/done.json")
+        state.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(network.state_dict(), state / "weights.safetensors")
+        done = {"accuracy": accuracy, "history": history.to_dict("records")}
+        folder.write(DENSE, done)
     network.load_state_dict(safetensors.torch.load_file(state / "weights.safetensors"))
-    outcome.accuracy["dense"] = done["accuracy"]
-    outcome.training = pd.DataFrame(done["history"])
-    return network
+    return _Dense(network=network, accuracy=done["accuracy"], history=pd.DataFrame(done["history"]))
 
 
 def _epoch_text(row: dict[str, Any]) -> str:
@@ -118,11 +138,11 @@ def _epoch_text(row: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _compress(setup: Setup, folder: RunFolder, outcome: Outcome, network: nn.Module, progress: Progress) -> None:
+def _compress(setup: Setup, folder: RunFolder, network: nn.Module, progress: Progress) -> Compressed:
     """Compress with ADMM, or read the finished compression."""
     state = folder.state / "compressed"
-    if not (state / "done.json").exists():
-        with _timed(folder, "compress", outcome), progress.task("Compressing", setup.compression_epochs) as task:
+    if folder.read(COMPRESSED) is None:
+        with _timed(folder, "compress"), progress.task("Compressing", setup.compression_epochs) as task:
             compressed = admm.compress(
                 network,
                 setup.plan,
@@ -133,41 +153,40 @@ def _compress(setup: Setup, folder: RunFolder, outcome: Outcome, network: nn.Mod
                 on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
             )
             compressed.save(state)
-            write_json(state / "done.json", {"stages": compressed.stages})
-    outcome.compressed = admm.Compressed.load(state, network)
-    outcome.accuracy |= outcome.compressed.stages
+        folder.write(COMPRESSED, {"stages": compressed.stages})
+    return Compressed.load(state, network)
 
 
-def _place(setup: Setup, folder: RunFolder, outcome: Outcome, progress: Progress) -> None:
-    """Place the compressed network; placing again is exact and fast, so only the file for others is written."""
-    with _timed(folder, "place", outcome), progress.task("Placing on crossbars", 1) as task:
-        placement = mapping.place(outcome.compressed, setup.array, setup.calibration)
+def _place(setup: Setup, folder: RunFolder, compressed: Compressed, progress: Progress) -> Placement:
+    """Place the compressed network; placing again is exact and fast, so only the file for others is kept."""
+    with _timed(folder, "place"), progress.task("Placing on crossbars", 1) as task:
+        placement = mapping.place(compressed, setup.array, setup.calibration)
         placement.save(folder.path / "placement")
-        outcome.placement = placement
         task.advance(detail=f"{placement.arrays} arrays")
+    return placement
 
 
-def _simulate(setup: Setup, folder: RunFolder, outcome: Outcome, progress: Progress) -> None:
+def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: Progress) -> list[dict[str, Any]]:
     """Run the test set on as many chips as asked; every finished chip is kept."""
-    wanted = setup.config.simulate.seeds
-    done: list[dict[str, Any]] = folder.read("state/seeds.json") or []
-    if len(done) < wanted:
-        batches = setup.batches("test")
-        with _timed(folder, "simulate", outcome), progress.task("Simulating chips", wanted, done=len(done)) as task:
-            network = CrossbarNetwork(outcome.placement, seed=device_seed(setup.config.seed, len(done)))
-            for number in range(len(done), wanted):
-                if number > len(done) or network.seed != device_seed(setup.config.seed, number):
-                    network.program(device_seed(setup.config.seed, number))
-                before = {key: vars(clipping).copy() for key, clipping in network.clipping().items()}
-                accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
-                clipped = {
-                    key: {item: value - before[key][item] for item, value in vars(clipping).items()}
-                    for key, clipping in network.clipping().items()
-                }
-                done.append({"seed": number, "accuracy": accuracy, "clipping": clipped})
-                write_json(folder.state / "seeds.json", done)
-                task.advance(detail=f"accuracy {100 * accuracy:.2f} %")
-    outcome.seeds = done
+    wanted, seed = setup.config.simulate.seeds, setup.config.seed
+    done: list[dict[str, Any]] = folder.read(SEEDS) or []
+    if len(done) >= wanted:
+        return done
+    batches = setup.batches("test")
+    with _timed(folder, "simulate"), progress.task("Simulating chips", wanted, done=len(done)) as task:
+        network = None
+        for number in range(len(done), wanted):
+            if network is None:
+                network = CrossbarNetwork(placement, seed=device_seed(seed, number))
+            else:
+                network.program(device_seed(seed, number))
+            accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
+            clipping = {layer: asdict(counts) for layer, counts in network.clipping().items()}
+            network.reset_clipping()
+            done.append({"seed": number, "accuracy": accuracy, "clipping": clipping})
+            folder.write(SEEDS, done)
+            task.advance(detail=f"accuracy {100 * accuracy:.2f} %")
+    return done
 
 
 def device_seed(seed: int, number: int) -> int:
@@ -175,17 +194,16 @@ def device_seed(seed: int, number: int) -> int:
     return (seed << 32) + number
 
 
-def _price(setup: Setup, folder: RunFolder, outcome: Outcome, network: nn.Module, progress: Progress) -> None:
+def _price(
+    setup: Setup, folder: RunFolder, network: nn.Module, placement: Placement, progress: Progress
+) -> tuple[Placement, dict[str, Estimate]]:
     """Cost of the placed network and of the unpruned baseline on the same arrays, at the same frame rate."""
-    with _timed(folder, "estimate", outcome), progress.task("Pricing", 2) as task:
-        outcome.baseline = mapping.place(network, setup.baseline, setup.calibration)
-        alone = hwmodels.estimate(outcome.baseline.tiles, setup.library)
-        task.advance(detail=f"baseline of {outcome.baseline.arrays} arrays")
-        placed = hwmodels.estimate(outcome.placement.tiles, setup.library)
-        # The placed network never needs longer per input than the baseline, unless its inputs gained a sign.
-        rate = min(alone.totals["full_rate_hz"], placed.totals["full_rate_hz"])
-        outcome.cost = {
-            "baseline": hwmodels.estimate(outcome.baseline.tiles, setup.library, frame_rate_hz=rate),
-            "placed": hwmodels.estimate(outcome.placement.tiles, setup.library, frame_rate_hz=rate),
-        }
+    with _timed(folder, "estimate"), progress.task("Pricing", 2) as task:
+        baseline = mapping.place(network, setup.baseline, setup.calibration)
+        task.advance(detail=f"baseline of {baseline.arrays} arrays")
+        tiles = {"baseline": baseline.tiles, "placed": placement.tiles}
+        # The baseline's full pipeline rate; the placed network can only be slower where its inputs gained a sign.
+        rate = min(hwmodels.estimate(table, setup.library).totals["full_rate_hz"] for table in tiles.values())
+        cost = {key: hwmodels.estimate(table, setup.library, frame_rate_hz=rate) for key, table in tiles.items()}
         task.advance()
+    return baseline, cost

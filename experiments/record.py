@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,43 +11,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.report import SCHEMA
 from admm import Compressed
+from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
 from mapping import Placement
 
 CONFIDENCE = 0.95
 CLIPPED_WARNING = 1e-3
-"""Share of clipped converter samples above which the report warns."""
+"""Share of clipped converter samples or inputs above which the report warns."""
+
+LAYER_COLUMNS = (
+    "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
+    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
+)  # fmt: skip
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the stages have made so far, all that the record is written from."""
+    """What the stages have made: all that the record is written from.
 
-    accuracy: dict[str, float] = field(default_factory=dict)
-    training: pd.DataFrame = field(default_factory=pd.DataFrame)
-    compressed: Compressed | None = None
-    placement: Placement | None = None
-    seeds: list[dict[str, Any]] = field(default_factory=list)
-    baseline: Placement | None = None
-    cost: dict[str, Estimate] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    accuracy: on the test set, by stage (dense, pruned, quantised); training: history of the dense network; seeds: per
+    chip its number, accuracy and clipped samples; cost: of "baseline" and "placed"; seconds: by stage.
+    """
+
+    accuracy: dict[str, float]
+    training: pd.DataFrame
+    compressed: Compressed
+    placement: Placement
+    seeds: list[dict[str, Any]]
+    baseline: Placement
+    cost: dict[str, Estimate]
+    seconds: dict[str, float]
 
 
 def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The record (JSON-able, as the schema has it) and the tables by name."""
     compressed, placement, baseline = outcome.compressed, outcome.placement, outcome.baseline
-    assert compressed is not None
-    assert placement is not None
-    assert baseline is not None
     layers = layer_table(outcome)
     placed_cost, baseline_cost = outcome.cost["placed"], outcome.cost["baseline"]
     violations = compressed.violations()
-    total, kept = int(layers["weights"].sum()), int(layers["kept"].sum())
+    total, kept = sum(layers["weights"].tolist()), sum(layers["kept"].tolist())
     pairs = {
         key: {"baseline": float(baseline_cost.totals[key]), "placed": float(placed_cost.totals[key])}
         for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
@@ -109,7 +115,9 @@ def accuracies(outcome: Outcome, samples: int) -> dict[str, Any]:
     values = [row["accuracy"] for row in outcome.seeds]
     mean = float(np.mean(values))
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5 if len(values) > 1 else 0
+    half = (
+        float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5 if len(values) > 1 else 0
+    )
     return {
         **{stage: outcome.accuracy[stage] for stage in ("dense", "pruned", "quantised")},
         "crossbar_mean": mean,
@@ -123,17 +131,13 @@ def accuracies(outcome: Outcome, samples: int) -> dict[str, Any]:
 
 def layer_table(outcome: Outcome) -> pd.DataFrame:
     """A row per layer on arrays, with what the baseline took and what was clipped over all chips."""
-    assert outcome.placement is not None
-    assert outcome.baseline is not None
     table = outcome.placement.layer_table.rename(columns={"arrays": "arrays_placed"})
-    before = outcome.baseline.layer_table.set_index("layer")["arrays"]
-    table["arrays_baseline"] = table["layer"].map(before)
+    before = outcome.baseline.layer_table
+    arrays = dict(zip(before["layer"], before["arrays"], strict=True))
+    table["arrays_baseline"] = [arrays[layer] for layer in table["layer"]]
     for kind in ("adc", "input"):
         table[f"{kind}_clipped"] = [_clipped(outcome, layer, kind) for layer in table["layer"]]
-    return table[
-        ["layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
-         "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used"]
-    ]  # fmt: skip
+    return table.reindex(columns=list(LAYER_COLUMNS))
 
 
 def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
@@ -144,17 +148,16 @@ def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
 
 def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
     """What a reader must know before quoting the figures."""
-    assert outcome.placement is not None
-    found = [
-        f"Layer {row.layer}: {100 * row.adc_clipped:.2f} % of converter samples lay beyond the calibrated range."
-        for row in layers.itertuples()
-        if row.adc_clipped > CLIPPED_WARNING
-    ]
-    found += [
-        f"Layer {row.layer} lost all its weights: its output is its bias."
-        for row in layers.itertuples()
-        if row.kept == 0
-    ]
+    found = []
+    for row in layers.to_dict("records"):
+        for kind, what in (("adc", "converter samples"), ("input", "inputs")):
+            share = row[f"{kind}_clipped"]
+            if share > CLIPPED_WARNING:
+                found.append(
+                    f"Layer {row['layer']}: {100 * share:.2f} % of its {what} lay beyond the calibrated range."
+                )
+        if row["kept"] == 0:
+            found.append(f"Layer {row['layer']} lost all its weights: its output is its bias.")
     share = outcome.placement.macs_on_arrays
     if share < 0.999:
         found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")

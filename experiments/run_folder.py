@@ -45,12 +45,16 @@ class RunFolder:
                 write_text(path / "config.toml", config.toml())
                 self.write(IDENTITY, identity)
         except OSError as error:
-            raise UserError(f"Cannot write to {str(path)!r}: {error.strerror or error}; choose another --out.") from None
+            raise UserError(
+                f"Cannot write to {str(path)!r}: {error.strerror or error}; choose another --out."
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UserError(f"Another process is running in {str(path)!r}; wait for it or choose another --out.") from None
+            raise UserError(
+                f"Another process is running in {str(path)!r}; wait for it or choose another --out."
+            ) from None
 
     def __enter__(self) -> RunFolder:
         """Hold the folder."""

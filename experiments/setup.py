@@ -101,9 +101,7 @@ def device(config: Config) -> Device:
     section = config.device
     chosen = Device.load(section.preset)
     changes: dict[str, Any] = {
-        key: value
-        for key in ("levels", "stuck_at_lrs", "stuck_at_hrs")
-        if (value := getattr(section, key)) is not None
+        key: value for key in ("levels", "stuck_at_lrs", "stuck_at_hrs") if (value := getattr(section, key)) is not None
     }
     if changes:
         chosen = chosen.with_(**changes)

@@ -10,9 +10,9 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,16 @@ from hwmodels.errors import UserError, unknown
 _SCHEDULES = ("constant", "cosine")
 
 
+class _Batches(Protocol):
+    """Batches of (inputs, labels) that can be counted and passed over again."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
 def train(
     model: nn.Module,
-    batches: Collection[tuple[Tensor, Tensor]],
+    batches: _Batches,
     *,
     epochs: int,
     lr: float,
@@ -142,7 +149,7 @@ def _resume(
 def _epoch(
     model: nn.Module,
     descent: torch.optim.Optimizer,
-    batches: Collection[tuple[Tensor, Tensor]],
+    batches: _Batches,
     epoch: int,
     settings: dict[str, Any],
 ) -> dict[str, Any]:

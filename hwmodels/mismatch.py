@@ -30,8 +30,10 @@ def program(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: i
     lrs, any_fault = _thresholds(device)
     if not (lognormal or coefficients or any_fault):
         return np.array(targets.reshape(np.shape(g_target)))
-    from hwmodels.mismatch_kernels import program_cells  # numba loads only where something is programmed
+    from hwmodels import numba_threads  # numba loads only where something is programmed
+    from hwmodels.mismatch_kernels import program_cells
 
+    numba_threads.start()
     out = np.empty_like(targets)
     last = np.array([int(purpose) << 24 for purpose in (Purpose.PROGRAMMING, Purpose.FAULT)], dtype=np.uint64)
     program_cells(

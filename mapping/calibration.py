@@ -45,8 +45,7 @@ def calibrate(placement: Placement, example_input: Inputs) -> Placement:
     }
     placement = replace(placement, layers=layers)
     measures = {
-        layer.name: _Measure(layer, placement.array, nominal_strips)
-        for layer, nominal_strips in _nominal(placement)
+        layer.name: _Measure(layer, placement.array, nominal_strips) for layer, nominal_strips in _nominal(placement)
     }
     _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
     return replace(

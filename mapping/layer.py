@@ -117,6 +117,8 @@ class CrossbarLayer(nn.Module):
     first call (`CrossbarNetwork.program` does it).
     """
 
+    bias: Tensor | None
+
     def __init__(self, placed: LayerPlacement, spec: ArraySpec, bias: Tensor | None) -> None:
         """Set up without cells; `load` puts conductances in."""
         super().__init__()

@@ -66,15 +66,21 @@ class CrossbarNetwork(nn.Module):
         """Per layer, the converter and input samples beyond their range in everything computed so far."""
         return {name: layer.clipping for name, layer in self._layers.items()}
 
+    def reset_clipping(self) -> None:
+        """Start counting clipped samples anew."""
+        for layer in self._layers.values():
+            layer.clipping = Clipping()
+
     def describe(self) -> pd.DataFrame:
         """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
         spec = self.placement.array
-        table = self.placement.layer_table.set_index("layer")
+        table = self.placement.layer_table
+        arrays = dict(zip(table["layer"], table["arrays"], strict=True))
         rows: list[dict[str, Any]] = [
             {
                 "layer": name,
                 "runs": "crossbar",
-                "arrays": int(table.loc[name, "arrays"]),  # type: ignore[arg-type]
+                "arrays": arrays[name],
                 "slices": spec.slices,
                 "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
                 "adc_bits": spec.adc_bits,

@@ -71,7 +71,7 @@ def _parts(model: Any) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
 
 
 def _baked(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose weights are plain parameters: torch's own pruning and parametrisations applied."""
+    """A copy in evaluation mode whose weights are plain parameters, torch's pruning and parametrisations applied."""
     # torch.nn.utils.prune leaves the masked weight behind as a computed tensor, which does not copy by itself.
     computed = {
         id(module.weight): module.weight.detach().clone()

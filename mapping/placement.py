@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -159,8 +160,8 @@ class Placement:
     def _tile_row(self, piece: Piece) -> dict[str, object]:
         spec, layer = self.array, piece.layer
         at = np.ix_(piece.tile.rows, piece.tile.cols)
-        level = layer.grid.values[layer.index[piece.tile.group][at]]
-        carried = layer.live[piece.tile.group][at] & (np.sign(level) == piece.sign)
+        sign = np.sign(layer.grid.values)[layer.index[piece.tile.group][at]]
+        carried = layer.live[piece.tile.group][at] & (sign == piece.sign)
         drive = layer.calibration.drive[piece.tile.group][piece.tile.rows]
         energy = spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1))
         return {
@@ -192,12 +193,13 @@ class Placement:
     @property
     def arrays(self) -> int:
         """Physical arrays in use."""
-        return int(self.tiles["array"].nunique())
+        return len(set(self.tiles["array"].tolist()))
 
     @property
     def layer_table(self) -> pd.DataFrame:
         """A row per layer: its matrix, what survives of it, and the arrays it takes."""
-        counts = self.tiles.groupby("layer", sort=False)["array"].nunique()
+        # Every tile has an array of its own, so a layer's pieces are its arrays.
+        counts = Counter(self.tiles["layer"].tolist())
         return pd.DataFrame(
             [
                 {
@@ -211,7 +213,7 @@ class Placement:
                     "kept": int(layer.live.sum()),
                     "rows_kept": int(layer.live.any(axis=2).sum()),
                     "cols_kept": int(layer.live.any(axis=1).sum()),
-                    "arrays": int(counts.get(layer.name, 0)),
+                    "arrays": counts[layer.name],
                     "macs": layer.shape.macs,
                     "input_phases": layer.calibration.phases,
                     "levels_used": int(np.unique(layer.index[layer.live]).size),

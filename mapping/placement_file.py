@@ -147,9 +147,7 @@ def _layer(head: dict[str, Any], tensors: dict[str, np.ndarray]) -> LayerPlaceme
         grid=LevelGrid(tensors[f"{name}/levels"], tensors[f"{name}/scale"]),
         index=tensors[f"{name}/index"],
         live=tensors[f"{name}/live"].astype(bool),
-        tiles=tuple(
-            Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)
-        ),
+        tiles=tuple(Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)),
         calibration=Calibration(**head["calibration"], drive=tensors[f"{name}/drive"]),
         snap_error=head["snap_error"],
     )

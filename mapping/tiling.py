@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,8 +46,8 @@ def _cut_grid(
     """Cut the chosen rows and columns into array-sized blocks; drop empty blocks and empty lines inside blocks."""
     tiles = []
     row_edges, col_edges = block_bounds(rows.size, array_rows), block_bounds(cols.size, array_cols)
-    for top, bottom in zip(row_edges[:-1], row_edges[1:], strict=True):
-        for left, right in zip(col_edges[:-1], col_edges[1:], strict=True):
+    for top, bottom in pairwise(row_edges):
+        for left, right in pairwise(col_edges):
             r, c = rows[top:bottom], cols[left:right]
             block = mask[np.ix_(r, c)]
             if block.any():

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from crossbar.scale import fit_scale, round_scale
 from crossbar.levels import LevelGrid
+from crossbar.scale import fit_scale, round_scale
 from hwmodels.errors import UserError
 from hwmodels.quantities import Positive
 

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossbar import ArraySpec
-from crossbar.strip import Strip
+from crossbar.strip import Strip, convert_and_add, convert_and_add_reference, sign_and_slice_weights
 
 
 def _strip(seed, rows=12, cols=5, slices=1, whole=True):
@@ -58,3 +60,19 @@ def test_largest_sum_is_the_largest_over_cycles():
     strip, codes = _strip(8), _codes(9)
     bits = torch.stack([(codes.int() >> b) & 1 for b in range(8)]).float()
     assert strip.largest_sum(codes, spec) == float((bits @ strip.g).max())
+
+
+@given(
+    n=st.integers(1, 40), cols=st.integers(1, 9), slices=st.integers(1, 3), bits=st.integers(1, 12),
+    step=st.floats(0.3, 30), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_the_compiled_read_out_equals_its_twin_bit_for_bit(n, cols, slices, bits, step, seed):
+    generator = torch.Generator().manual_seed(seed)
+    sums = torch.rand(n, 2 * slices * cols, generator=generator) * 2**bits * 1.2 - 3
+    sums[0, 0] = 2.5 * step  # a tie
+    spec = ArraySpec(device="yuan2019", slices=slices)
+    fast, slow = torch.zeros(n, cols, dtype=torch.float64), torch.zeros(n, cols, dtype=torch.float64)
+    weights = 4 * sign_and_slice_weights(spec)
+    clipped = convert_and_add(sums, step, bits, weights, fast)
+    assert clipped == convert_and_add_reference(sums, step, bits, weights, slow)
+    assert torch.equal(fast, slow)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+
 @pytest.fixture
 def one_thread():
     """Training repeats bit for bit at one thread."""

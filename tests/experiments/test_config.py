@@ -76,7 +76,10 @@ def test_every_key_of_the_array_reaches_it(tmp_path):
 
 def test_every_key_of_the_device_reaches_it(tmp_path):
     made = device(
-        _load(tmp_path, "[device]\npreset = 'yuan2019'\nlevels = 8\nstuck_at_lrs = 0.01\nstuck_at_hrs = 0.02\nmismatch = 2.0")
+        _load(
+            tmp_path,
+            "[device]\npreset = 'yuan2019'\nlevels = 8\nstuck_at_lrs = 0.01\nstuck_at_hrs = 0.02\nmismatch = 2.0",
+        )
     )
     assert (made.levels, made.stuck_at_lrs, made.stuck_at_hrs) == (8, 0.01, 0.02)
     assert made.programming_error.sigma == 2 * Device.load("yuan2019").programming_error.sigma

@@ -19,7 +19,6 @@ from experiments.setup import array_spec
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
-
 SMALL = """\
 seed = 3
 
@@ -113,7 +112,9 @@ def test_weights_arrays_and_tables_tell_one_story(finished):
     placed = pd.read_parquet(out / "tables" / "cost_placed.parquet")
     for key in ("area_mm2", "energy_nj", "power_mw"):
         assert placed[key].sum() == pytest.approx(record[key]["placed"])
-    assert record["reduction"]["area"] == pytest.approx(1 - record["area_mm2"]["placed"] / record["area_mm2"]["baseline"])
+    assert record["reduction"]["area"] == pytest.approx(
+        1 - record["area_mm2"]["placed"] / record["area_mm2"]["baseline"]
+    )
 
 
 def test_the_baseline_is_four_arrays_a_tile(finished):

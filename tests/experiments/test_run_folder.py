@@ -44,9 +44,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
-    with RunFolder(tmp_path, Config(), "a"):
-        with pytest.raises(UserError, match="Another process is running"):
-            RunFolder(tmp_path, Config(), "a")
+    with RunFolder(tmp_path, Config(), "a"), pytest.raises(UserError, match="Another process is running"):
+        RunFolder(tmp_path, Config(), "a")
     with RunFolder(tmp_path, Config(), "a"):
         pass
 

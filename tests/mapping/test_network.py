@@ -1,4 +1,7 @@
 import copy
+import subprocess
+import sys
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -39,7 +42,7 @@ def test_more_bits_come_closer(network, images, spec):
         placement = mapping.place(network, spec.with_(input_bits=bits, adc_bits=bits + 2), images)
         with torch.no_grad():
             errors.append(float((_run(placement, images) - placement.reference()(images)).norm()))
-    assert all(later < earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(errors))
     assert errors[-1] < errors[0] / 50
 
 
@@ -78,24 +81,7 @@ def test_a_fully_pruned_layer_gives_its_bias(images, spec):
         assert torch.allclose(_run(placement, images), placement.reference()(images), atol=2e-2)
 
 
-class _CodeTap:
-    """Collects what every converter says: the sums of a strip's codes per layer."""
-
-    def __init__(self, network, monkeypatch):
-        from crossbar import strip
-
-        self.codes = []
-        plain = strip.adc_codes
-
-        def tapped(sums, step, bits):
-            codes, clipped = plain(sums, step, bits)
-            self.codes.append(codes.clone())
-            return codes, clipped
-
-        monkeypatch.setattr(strip, "adc_codes", tapped)
-
-
-def test_converter_codes_are_the_same_with_batches_of_1_and_64(network, spec, monkeypatch):
+def test_converter_codes_are_the_same_with_batches_of_1_and_64(network, spec):
     """Cells on their levels: every column sum is a whole number of grid units, so the codes are bit-identical."""
     images = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(5))
     placement = mapping.place(network, spec, images)
@@ -119,7 +105,7 @@ def test_real_conductances_move_codes_by_at_most_one_at_an_edge(network, spec):
     at = layer._state.strips[0]
     codes = torch.randint(0, 2, (4096, at.rows.numel()), generator=torch.Generator().manual_seed(7)).float()
     batched = at.strip.column_sums(codes)
-    single = torch.cat([at.strip.column_sums(codes[i : i + 1]) for i in range(0, 4096)])
+    single = torch.cat([at.strip.column_sums(codes[i : i + 1]) for i in range(4096)])
     exact = codes.double() @ at.strip.g.double()
     bound = at.rows.numel() * torch.finfo(torch.float32).eps * (codes.double() @ at.strip.g.double().abs())
     assert torch.all((batched.double() - exact).abs() <= bound)
@@ -155,6 +141,16 @@ def test_integer_codes_are_the_same_with_1_and_2_threads(network, images, spec):
             found.append(chip.model[0](images))
     torch.set_num_threads(before)
     assert torch.equal(*found)
+
+
+def test_programming_leaves_torchs_threads_alone():
+    """Numba's OpenMP layer would set them when it starts, and with them the last bits of any training after it."""
+    code = (
+        "import numpy, torch; torch.set_num_threads(1); from hwmodels import Device, program;"
+        "program(numpy.full((8, 8), 5e-7), Device.load('yuan2019')); print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
 
 
 def test_a_seed_is_a_chip(network, images, spec):

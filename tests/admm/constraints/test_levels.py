@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admm.constraints import Levels, nearest
-from crossbar.scale import SCALE_BITS, _descend, fit_scale, round_scale
 from crossbar.levels import LevelGrid
+from crossbar.scale import SCALE_BITS, _descend, fit_scale, round_scale
 from hwmodels.errors import UserError
 
 OPEN = (-1.0, -0.7, -0.4, -0.1, 0.1, 0.4, 0.7, 1.0)  # zero is not among them

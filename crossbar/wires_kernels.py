@@ -1,0 +1,224 @@
+"""Compiled kernels of the wires: plain arrays and scalars in.
+
+Nodes are eliminated by the star–mesh transformation on the conductances between nodes alone: a node with conductances
+c₁ … c_d to its neighbours leaves cₐ c_b / Σc between each two of them. No sum of a row is ever stored as a diagonal, so
+nothing is subtracted and every result is right to a few units in the last place times the length of the elimination,
+however far apart wires and cells lie (Grassmann, Taksar and Heyman, Oper. Res. 33, 1107 (1985); O'Cinneide, Numer.
+Math. 65, 109 (1993)).
+"""
+
+# pyright: reportMissingTypeStubs=false
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`numba.njit` with a cache on disk, and without one where no folder can be written (read-only installs).
+
+    A product and the sum that it goes to may be rounded once together; nothing else is reordered.
+    """
+    options = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no place for its cache
+        return numba.njit(**options)(function)
+
+
+LANES = 8  # leaves worked on at once: one AVX-512 register, two AVX2 registers
+_PANEL = 8  # nodes eliminated at once
+_STRIP = 256  # columns of a strip; _PANEL strips of float64 fill half a first-level cache
+_TINY = 1e-300  # a node with less conductance than this [S] touches nothing
+
+
+@_compiled
+def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, lanes, out):
+    """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
+
+    origins (n, 3): array, row, column of the first cell; values (4,): conductance of each kind of segment [S];
+    lanes: workspace (slots · LANES); out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle.
+    See `wires_plan.Program` for the rest.
+    """
+    total = np.empty(LANES)
+    part = np.empty(LANES)
+    count = origins.shape[0]
+    height, width = cells.shape
+    for first in range(0, count, LANES):
+        for lane in range(LANES):
+            k = min(first + lane, count - 1)
+            a, i0, j0 = origins[k, 0], origins[k, 1], origins[k, 2]
+            for i in range(height):
+                for j in range(width):
+                    lanes[cells[i, j] * LANES + lane] = g[a, i0 + i, j0 + j]
+        for w in range(wires.shape[0]):
+            for lane in range(LANES):
+                lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
+        at = 0
+        while at < code.size:
+            degree = code[at]
+            near = at + 1
+            at = near + degree
+            for lane in range(LANES):
+                total[lane] = 0.0
+            for p in range(near, near + degree):
+                base = code[p] * LANES
+                for lane in range(LANES):
+                    total[lane] += lanes[base + lane]
+            for lane in range(LANES):
+                total[lane] = 1.0 / total[lane] if total[lane] > _TINY else 0.0
+            for p in range(near, near + degree - 1):
+                base = code[p] * LANES
+                for lane in range(LANES):
+                    part[lane] = lanes[base + lane] * total[lane]
+                for q in range(p + 1, near + degree):
+                    other = code[q] * LANES
+                    slot = code[at]
+                    at += 1
+                    if slot >= 0:
+                        target = slot * LANES
+                        for lane in range(LANES):
+                            lanes[target + lane] += part[lane] * lanes[other + lane]
+                    else:
+                        target = ~slot * LANES
+                        for lane in range(LANES):
+                            lanes[target + lane] = part[lane] * lanes[other + lane]
+        for lane in range(min(LANES, count - first)):
+            matrix = out[offsets[first + lane] : offsets[first + lane] + size * size].reshape(size, size)
+            matrix[:] = 0.0
+            for s in range(left.shape[0]):
+                matrix[left[s, 1], left[s, 2]] = lanes[left[s, 0] * LANES + lane]
+
+
+@_compiled
+def add_ports(joint, matrix, gone, places):
+    """Add the matrix of a child to the joint matrix; both hold their upper triangle.
+
+    gone: leading rows of `matrix` that are eliminated already; places: where each of the others stands in `joint`.
+    """
+    for p in range(places.size - 1):
+        row = places[p]
+        for q in range(p + 1, places.size):
+            column = places[q]
+            if row < column:
+                joint[row, column] += matrix[gone + p, gone + q]
+            else:
+                joint[column, row] += matrix[gone + p, gone + q]
+
+
+@_compiled
+def eliminate_panel(c, first, last):
+    """Eliminate the nodes first … last − 1 among themselves; their rows become c / √(Σ c), ready for products."""
+    size = c.shape[0]
+    for k in range(first, last):
+        row = c[k]
+        total = 0.0
+        for j in range(k + 1, size):
+            total += row[j]
+        scale = 1.0 / math.sqrt(total) if total > _TINY else 0.0
+        for j in range(k + 1, size):
+            row[j] *= scale
+        for i in range(k + 1, last):
+            factor = row[i]
+            other = c[i]
+            for j in range(i + 1, size):
+                other[j] += factor * row[j]
+
+
+@_compiled
+def add_products(x, y, strip, at, n, u, v):
+    """x += Σ u[k] · strip[k], y += Σ v[k] · strip[k] over n columns of a packed strip, from its column `at` on."""
+    u0, u1, u2, u3, u4, u5, u6, u7 = u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7]
+    v0, v1, v2, v3, v4, v5, v6, v7 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]
+    p = strip[at:]
+    for j in range(n):
+        a0, a1, a2, a3 = p[j], p[_STRIP + j], p[2 * _STRIP + j], p[3 * _STRIP + j]
+        a4, a5, a6, a7 = p[4 * _STRIP + j], p[5 * _STRIP + j], p[6 * _STRIP + j], p[7 * _STRIP + j]
+        s, t = x[j], y[j]
+        s += u0 * a0
+        s += u1 * a1
+        s += u2 * a2
+        s += u3 * a3
+        s += u4 * a4
+        s += u5 * a5
+        s += u6 * a6
+        s += u7 * a7
+        t += v0 * a0
+        t += v1 * a1
+        t += v2 * a2
+        t += v3 * a3
+        t += v4 * a4
+        t += v5 * a5
+        t += v6 * a6
+        t += v7 * a7
+        x[j] = s
+        y[j] = t
+
+
+@_compiled
+def update_rows(c, begin, end, from_column, panel, depth, strip, j0, j1, u, v, spare):
+    """Rows begin … end − 1, columns j0 … j1 − 1 gain what the panel's nodes leave between them, above the diagonal.
+
+    from_column: no column before this one is wanted; spare: a row that may be overwritten.
+    """
+    for i in range(begin, end, 2):
+        second = i + 1 < end
+        start = max(j0, i + 2, from_column)
+        for k in range(depth):
+            u[k] = c[panel + k, i]
+            v[k] = c[panel + k, i + 1] if second else 0.0
+        if second and j0 <= i + 1 < j1 and i + 1 >= from_column:
+            for k in range(depth):
+                c[i, i + 1] += u[k] * c[panel + k, i + 1]
+        elif not second and j0 <= i + 1 < j1 and i + 1 >= from_column:
+            start = max(j0, i + 1, from_column)
+        if start < j1:
+            below = c[i + 1, start:j1] if second else spare
+            add_products(c[i, start:j1], below, strip, start - j0, j1 - start, u, v)
+
+
+@_compiled
+def eliminate(c, gone, first_sink, first_driver, strip, spare):
+    """Eliminate the first `gone` nodes of the conductance matrix c, of which only the upper triangle counts.
+
+    The nodes left are word and bit nodes up to first_sink, sinks up to first_driver, then drivers. Neither two sinks
+    nor two drivers need the conductance between them, as none of them is ever eliminated. strip, spare: workspace.
+    """
+    size = c.shape[0]
+    u, v = np.zeros(_PANEL), np.zeros(_PANEL)
+    for first in range(0, gone, _PANEL):
+        last = min(first + _PANEL, gone)
+        depth = last - first
+        eliminate_panel(c, first, last)
+        for k in range(depth, _PANEL):
+            u[k] = v[k] = 0.0
+        for j0 in range(last, size, _STRIP):
+            j1 = min(j0 + _STRIP, size)
+            for k in range(_PANEL):
+                for j in range(j1 - j0):
+                    strip[k * _STRIP + j] = c[first + k, j0 + j] if k < depth else 0.0
+            update_rows(c, last, min(first_sink, j1), last, first, depth, strip, j0, j1, u, v, spare)
+            update_rows(c, first_sink, first_driver, first_driver, first, depth, strip, j0, j1, u, v, spare)
+
+
+@_compiled
+def merge_level(merges, maps, children, out, strip, spare):
+    """All merges of one level (see `wires_plan.Plan`): children and out are the flat buffers of two levels."""
+    for n in range(merges.shape[0]):
+        offset, size, gone, first_sink, first_driver = merges[n, :5]
+        joint = out[offset : offset + size * size].reshape(size, size)
+        joint[:] = 0.0
+        for child in range(2):
+            at, ports, before, start = merges[n, 5 + 4 * child : 9 + 4 * child]
+            matrix = children[at : at + ports * ports].reshape(ports, ports)
+            add_ports(joint, matrix, before, maps[start : start + ports - before])
+        eliminate(joint, gone, first_sink, first_driver, strip, spare)
+
+
+def workspace() -> tuple[np.ndarray, np.ndarray]:
+    """Strip and spare row for `merge_level`, one pair for each thread."""
+    return np.zeros(_PANEL * _STRIP), np.zeros(_STRIP)
