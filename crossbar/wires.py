@@ -103,14 +103,14 @@ def _eliminate_chunk(g: np.ndarray, values: np.ndarray, order: wires_plan.Plan, 
     """g_eff of some arrays at once, written to out."""
     from crossbar import wires_kernels as kernels
 
-    leaves = np.empty(len(g) * order.sizes[0])
+    leaves = np.empty((len(g), order.leaf_size))
     for group in order.leaves:
         program = group.program
         which = np.repeat(np.arange(len(g)), len(group.origins))
         kernels.leaf_conductances(
             g,
             np.column_stack([which, np.tile(group.origins, (len(g), 1))]),
-            np.tile(group.offsets, len(g)) + which * order.sizes[0],
+            np.tile(group.offsets, len(g)) + which * order.leaf_size,
             program.cells.reshape(group.shape),
             program.wires,
             values,
@@ -118,16 +118,15 @@ def _eliminate_chunk(g: np.ndarray, values: np.ndarray, order: wires_plan.Plan, 
             program.left,
             len(program.ports),
             np.empty(program.slots * kernels.LANES),
-            leaves,
+            leaves.reshape(-1),
         )
-    # Levels take turns in two buffers.
-    buffers = [np.empty(max(order.sizes[level::2][:], default=0)) for level in (1, 2)]
+    arena = np.empty(order.arena_size)
     strip, spare = kernels.workspace()
-    offset, size, gone, first_sink, first_driver = order.result
+    offset, size, _, first_sink, first_driver = order.result
     for array in range(len(g)):
-        last = leaves[array * order.sizes[0] : (array + 1) * order.sizes[0]]
-        for level, (merges, maps) in enumerate(order.levels):
-            kernels.merge_level(merges, maps, last, buffers[level % 2], strip, spare)
-            last = buffers[level % 2]
-        matrix = last[offset : offset + size * size].reshape(size, size)
+        last = leaves[array]
+        if len(order.merges):
+            kernels.merge_all(order.merges, order.maps, leaves[array], arena, strip, spare)
+            last = arena[offset - order.leaf_size :]
+        matrix = last[: size * size].reshape(size, size)
         out[array] = matrix[first_sink:first_driver, first_driver:].T

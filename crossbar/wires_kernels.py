@@ -206,19 +206,23 @@ def eliminate(c, gone, first_sink, first_driver, strip, spare):
 
 
 @_compiled
-def merge_level(merges, maps, children, out, strip, spare):
-    """All merges of one level (see `wires_plan.Plan`): children and out are the flat buffers of two levels."""
+def merge_all(merges, maps, leaves, arena, strip, spare):
+    """All merges of one array (see `wires_plan.Plan`). leaves, arena: flat buffers; the result is left in the arena."""
     for n in range(merges.shape[0]):
         offset, size, gone, first_sink, first_driver = merges[n, :5]
-        joint = out[offset : offset + size * size].reshape(size, size)
-        joint[:] = 0.0
+        joint = arena[offset - leaves.size : offset - leaves.size + size * size].reshape(size, size)
+        for i in range(size):
+            joint[i, i:] = 0.0
         for child in range(2):
             at, ports, before, start = merges[n, 5 + 4 * child : 9 + 4 * child]
-            matrix = children[at : at + ports * ports].reshape(ports, ports)
+            if at < leaves.size:
+                matrix = leaves[at : at + ports * ports].reshape(ports, ports)
+            else:
+                matrix = arena[at - leaves.size : at - leaves.size + ports * ports].reshape(ports, ports)
             add_ports(joint, matrix, before, maps[start : start + ports - before])
         eliminate(joint, gone, first_sink, first_driver, strip, spare)
 
 
 def workspace() -> tuple[np.ndarray, np.ndarray]:
-    """Strip and spare row for `merge_level`, one pair for each thread."""
+    """Strip and spare row for `merge_all`, one pair for each thread."""
     return np.zeros(_PANEL * _STRIP), np.zeros(_STRIP)
