@@ -66,6 +66,8 @@ def train(model, batches, epochs=8):
 @pytest.fixture(scope="session")
 def convolutional(digits):
     """A trained network with a plain, a grouped and a linear layer, batch norm and dropout. Do not change it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # this fixture is made before `one_thread` of its first test
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(
@@ -78,4 +80,6 @@ def convolutional(digits):
             nn.Dropout(0.1),
             nn.Linear(192, 10),
         )
-        return train(model, Batches(*digits)).eval()
+        trained = train(model, Batches(*digits)).eval()
+    torch.set_num_threads(threads)
+    return trained

@@ -102,7 +102,7 @@ def test_admm_beats_cutting_off(convolutional, batches, evaluate):
     """What ADMM is for: hard pruning without it loses much, with it little (no retraining in either)."""
     cut = compress(convolutional, full_plan(admm_epochs=0, retrain_epochs=0, finish_epochs=0), batches, evaluate)
     pulled = compress(
-        convolutional, full_plan(admm_epochs=24, lr=0.01, retrain_epochs=0, finish_epochs=0), batches, evaluate
+        convolutional, full_plan(admm_epochs=24, lr=0.01, rho=0.2, retrain_epochs=0, finish_epochs=0), batches, evaluate
     )
     assert pulled.stages["quantised"] > cut.stages["quantised"] + 0.1
     assert cut.history.empty
