@@ -41,7 +41,7 @@ class Wires:
     def __post_init__(self) -> None:
         for name in ("r_word", "r_bit", "r_source", "r_sink"):
             value = getattr(self, name)
-            if isinstance(value, (str, bytes)) or np.ndim(value) != 0:
+            if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "fiu":
                 raise UserError(f"{name} = {value!r} is not a number. Give one resistance in ohms for the whole array.")
             value = float(value)
             if not (isfinite(value) and value >= 0):
@@ -124,7 +124,7 @@ def bit_nodes(rows: int, cols: int, wires: Wires) -> np.ndarray:
 
 
 def segments(rows: int, cols: int, wires: Wires) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The wires that have a resistance: node numbers of both ends, int64, and conductance [S].
+    """The wires that have a resistance: node numbers of both ends, int64, and resistance [Ω].
 
     Sinks and drivers are nodes like any other here; in the order word lines row by row, then bit lines.
     """
@@ -135,8 +135,8 @@ def segments(rows: int, cols: int, wires: Wires) -> tuple[np.ndarray, np.ndarray
         (bit[:-1].ravel(), bit[1:].ravel(), wires.r_bit),
         (bit[-1], np.arange(rows, rows + cols), wires.r_last),
     ]
-    live = [(a, b, np.full(a.size, 1 / r)) for a, b, r in ends if r > 0 and a.size]
+    live = [(a, b, np.full(a.size, r)) for a, b, r in ends if r > 0 and a.size]
     if not live:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    a, b, conductance = zip(*live, strict=True)
-    return np.concatenate(a), np.concatenate(b), np.concatenate(conductance)
+    a, b, ohms = zip(*live, strict=True)
+    return np.concatenate(a), np.concatenate(b), np.concatenate(ohms)

@@ -80,13 +80,15 @@ class PairEncoding:
         index: (rows, cols) level indices; live: (rows, cols) bool, False where no weight stands.
         Returns int16 (2, slices, rows, cols): positive cells first, then negative ones.
         """
+        return np.where(live, self._codes_of_level[:, :, index], np.int16(self.idle_code))
+
+    @cached_property
+    def _codes_of_level(self) -> np.ndarray:
+        """(2, slices, n) int16: the cells of every level, positive half first."""
         sign, magnitude = self._signed
-        digits = np.moveaxis(self._magnitudes[1][magnitude[index]], -1, 0).astype(np.int16)
-        codes = np.full((2, *digits.shape), self.idle_code, dtype=np.int16)
-        for half, wanted in enumerate((1, -1)):
-            here = live & (sign[index] == wanted)
-            codes[half][:, here] = digits[:, here]
-        return codes
+        digits = self._magnitudes[1][magnitude].T
+        halves = [np.where(sign == wanted, digits, self.idle_code) for wanted in (1, -1)]
+        return np.stack(halves).astype(np.int16)
 
     def decode(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Undo `encode`: level indices (rows, cols) and, for open idle cells, which crossings carry a weight.

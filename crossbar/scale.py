@@ -44,7 +44,8 @@ def fit_scale(weights: np.ndarray, values: np.ndarray) -> float:
     if w.size > room or coarse.size < values.size:
         # With levels finer than the search can see, the best scale just reaches the largest weight.
         starts = (scale, float(np.abs(w).max() / np.abs(values).max()))
-        scale = min((_descend(w, start, values) for start in starts), key=lambda s: _distance(w, s, values))
+        ordered = _Sorted(w)
+        scale = min((_descend(ordered, s, values) for s in starts), key=lambda s: ordered.distance(s, values))
     return round_scale(scale)
 
 
@@ -100,18 +101,32 @@ def _binned(w: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     return total[full] / count[full], count[full]
 
 
-def _distance(w: np.ndarray, scale: float, values: np.ndarray) -> float:
-    """Squared distance of the weights to their nearest levels."""
-    q = values[np.searchsorted((values[1:] + values[:-1]) / 2, w / scale, side="left")]
-    return float(np.sum((w - scale * q) ** 2))
+class _Sorted:
+    """Weights in order with their running sums: one look at all of them costs O(L·log N) instead of O(N·log L)."""
+
+    def __init__(self, w: np.ndarray) -> None:
+        """Sort once, O(N·log N)."""
+        self.w = np.sort(w)
+        self.sum = np.concatenate([[0.0], np.cumsum(self.w)])
+        self.power = float(self.w @ self.w)
+
+    def at(self, scale: float, values: np.ndarray) -> tuple[float, float]:
+        """A = Σwq and B = Σq² with every weight on its nearest level of scale · values (a tie: the lower one)."""
+        middles = (values[1:] + values[:-1]) / 2
+        edges = np.concatenate([[0], np.searchsorted(self.w, scale * middles, side="right"), [self.w.size]])
+        return float(values @ np.diff(self.sum[edges])), float(values**2 @ np.diff(edges))
+
+    def distance(self, scale: float, values: np.ndarray) -> float:
+        """Squared distance of the weights to their nearest levels, Σw² − 2sA + s²B."""
+        a, b = self.at(scale, values)
+        return self.power - 2 * scale * a + scale**2 * b
 
 
-def _descend(w: np.ndarray, scale: float, values: np.ndarray, rounds: int = 30) -> float:
+def _descend(weights: _Sorted, scale: float, values: np.ndarray, rounds: int = 30) -> float:
     """Alternate nearest levels and the best scale for them until the scale stands still."""
-    middles = (values[1:] + values[:-1]) / 2
     for _ in range(rounds):
-        q = values[np.searchsorted(middles, w / scale, side="left")]
-        new = float(w @ q / (q @ q))
+        a, b = weights.at(scale, values)
+        new = a / b
         if abs(new - scale) <= 1e-7 * scale:  # far below the rounding that follows
             break
         scale = new

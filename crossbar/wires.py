@@ -52,7 +52,7 @@ def effective_conductance_reference(
     wires = Wires(r_word, r_bit, r_source, r_sink)
     rows, cols = g.shape[-2:]
     word, bit = word_nodes(rows, cols, wires), bit_nodes(rows, cols, wires)
-    a, b, conductance = segments(rows, cols, wires)
+    a, b, ohms = segments(rows, cols, wires)
     nodes, place = np.unique(np.concatenate([np.arange(rows + cols), word.ravel(), bit.ravel()]), return_inverse=True)
     index = dict(zip(nodes.tolist(), range(nodes.size), strict=True))
     ends = np.array([[index[x] for x in side.tolist()] for side in (a, b)], np.int64).reshape(2, -1)
@@ -60,7 +60,7 @@ def effective_conductance_reference(
     out = np.empty_like(g)
     for which in np.ndindex(g.shape[:-2]):
         matrix = np.zeros((nodes.size, nodes.size))
-        for (p, q), value in ((ends, conductance), (cells, g[which].ravel())):
+        for (p, q), value in ((ends, 1 / ohms), (cells, g[which].ravel())):
             np.add.at(matrix, (p, p), value)
             np.add.at(matrix, (q, q), value)
             np.add.at(matrix, (p, q), -value)
@@ -117,7 +117,7 @@ def _eliminate_chunk(g: np.ndarray, values: np.ndarray, order: wires_plan.Plan, 
             program.code,
             program.left,
             len(program.ports),
-            np.empty(program.slots * kernels.LANES),
+            program.slots,
             leaves.reshape(-1),
         )
     arena = np.empty(order.arena_size)

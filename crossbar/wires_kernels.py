@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`numba.njit` with a cache on disk, and without one where no folder can be written (read-only installs).
 
     A product and the sum that it goes to may be rounded once together; nothing else is reordered.
@@ -36,57 +36,69 @@ _STRIP = 256  # columns of a strip; _PANEL strips of float64 fill half a first-l
 _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
-@_compiled
-def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, lanes, out):
+@compiled
+def load_lanes(lanes, lane, cell_g, cells, wires, values):
+    """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane."""
+    for i in range(cells.shape[0]):
+        for j in range(cells.shape[1]):
+            lanes[cells[i, j] * LANES + lane] = cell_g[i, j]
+    for w in range(wires.shape[0]):
+        lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
+
+
+@compiled
+def run_program(lanes, code, total, part):
+    """Eliminate the inner nodes of the leaves in all lanes. total, part (LANES,): workspace."""
+    at = 0
+    while at < code.size:
+        degree = code[at]
+        near = at + 1
+        at = near + degree
+        total[:] = 0.0
+        for p in range(near, near + degree):
+            base = code[p] * LANES
+            for lane in range(LANES):
+                total[lane] += lanes[base + lane]
+        for lane in range(LANES):
+            total[lane] = 1.0 / total[lane] if total[lane] > _TINY else 0.0
+        for p in range(near, near + degree - 1):
+            base = code[p] * LANES
+            for lane in range(LANES):
+                part[lane] = lanes[base + lane] * total[lane]
+            at = join_pairs(lanes, code, at, p + 1, near + degree, part)
+
+
+@compiled
+def join_pairs(lanes, code, at, begin, end, part):
+    """What an eliminated node leaves between one neighbour, scaled in `part`, and those of code[begin:end]."""
+    for q in range(begin, end):
+        other = code[q] * LANES
+        slot = code[at]
+        at += 1
+        if slot >= 0:
+            for lane in range(LANES):
+                lanes[slot * LANES + lane] += part[lane] * lanes[other + lane]
+        else:
+            for lane in range(LANES):
+                lanes[~slot * LANES + lane] = part[lane] * lanes[other + lane]
+    return at
+
+
+@compiled
+def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, slots, out):
     """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
 
     origins (n, 3): array, row, column of the first cell; values (4,): conductance of each kind of segment [S];
-    lanes: workspace (slots · LANES); out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle.
-    See `wires_plan.Program` for the rest.
+    out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle. The rest: `wires_plan.Program`.
     """
-    total = np.empty(LANES)
-    part = np.empty(LANES)
+    lanes, total, part = np.empty(slots * LANES), np.empty(LANES), np.empty(LANES)
     count = origins.shape[0]
     height, width = cells.shape
     for first in range(0, count, LANES):
         for lane in range(LANES):
-            k = min(first + lane, count - 1)
-            a, i0, j0 = origins[k, 0], origins[k, 1], origins[k, 2]
-            for i in range(height):
-                for j in range(width):
-                    lanes[cells[i, j] * LANES + lane] = g[a, i0 + i, j0 + j]
-        for w in range(wires.shape[0]):
-            for lane in range(LANES):
-                lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
-        at = 0
-        while at < code.size:
-            degree = code[at]
-            near = at + 1
-            at = near + degree
-            for lane in range(LANES):
-                total[lane] = 0.0
-            for p in range(near, near + degree):
-                base = code[p] * LANES
-                for lane in range(LANES):
-                    total[lane] += lanes[base + lane]
-            for lane in range(LANES):
-                total[lane] = 1.0 / total[lane] if total[lane] > _TINY else 0.0
-            for p in range(near, near + degree - 1):
-                base = code[p] * LANES
-                for lane in range(LANES):
-                    part[lane] = lanes[base + lane] * total[lane]
-                for q in range(p + 1, near + degree):
-                    other = code[q] * LANES
-                    slot = code[at]
-                    at += 1
-                    if slot >= 0:
-                        target = slot * LANES
-                        for lane in range(LANES):
-                            lanes[target + lane] += part[lane] * lanes[other + lane]
-                    else:
-                        target = ~slot * LANES
-                        for lane in range(LANES):
-                            lanes[target + lane] = part[lane] * lanes[other + lane]
+            a, i, j = origins[min(first + lane, count - 1)]
+            load_lanes(lanes, lane, g[a, i : i + height, j : j + width], cells, wires, values)
+        run_program(lanes, code, total, part)
         for lane in range(min(LANES, count - first)):
             matrix = out[offsets[first + lane] : offsets[first + lane] + size * size].reshape(size, size)
             matrix[:] = 0.0
@@ -94,7 +106,7 @@ def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, siz
                 matrix[left[s, 1], left[s, 2]] = lanes[left[s, 0] * LANES + lane]
 
 
-@_compiled
+@compiled
 def add_ports(joint, matrix, gone, places):
     """Add the matrix of a child to the joint matrix; both hold their upper triangle.
 
@@ -110,7 +122,7 @@ def add_ports(joint, matrix, gone, places):
                 joint[column, row] += matrix[gone + p, gone + q]
 
 
-@_compiled
+@compiled
 def eliminate_panel(c, first, last):
     """Eliminate the nodes first … last − 1 among themselves; their rows become c / √(Σ c), ready for products."""
     size = c.shape[0]
@@ -129,7 +141,7 @@ def eliminate_panel(c, first, last):
                 other[j] += factor * row[j]
 
 
-@_compiled
+@compiled
 def add_products(x, y, strip, at, n, u, v):
     """x += Σ u[k] · strip[k], y += Σ v[k] · strip[k] over n columns of a packed strip, from its column `at` on."""
     u0, u1, u2, u3, u4, u5, u6, u7 = u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7]
@@ -159,7 +171,7 @@ def add_products(x, y, strip, at, n, u, v):
         y[j] = t
 
 
-@_compiled
+@compiled
 def update_rows(c, begin, end, from_column, panel, depth, strip, j0, j1, u, v, spare):
     """Rows begin … end − 1, columns j0 … j1 − 1 gain what the panel's nodes leave between them, above the diagonal.
 
@@ -181,7 +193,7 @@ def update_rows(c, begin, end, from_column, panel, depth, strip, j0, j1, u, v, s
             add_products(c[i, start:j1], below, strip, start - j0, j1 - start, u, v)
 
 
-@_compiled
+@compiled
 def eliminate(c, gone, first_sink, first_driver, strip, spare):
     """Eliminate the first `gone` nodes of the conductance matrix c, of which only the upper triangle counts.
 
@@ -205,7 +217,7 @@ def eliminate(c, gone, first_sink, first_driver, strip, spare):
             update_rows(c, first_sink, first_driver, first_driver, first, depth, strip, j0, j1, u, v, spare)
 
 
-@_compiled
+@compiled
 def merge_all(merges, maps, leaves, arena, strip, spare):
     """All merges of one array (see `wires_plan.Plan`). leaves, arena: flat buffers; the result is left in the arena."""
     for n in range(merges.shape[0]):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Program:
 
     slots: conductances held at the same time. cells: slot of each cell, row by row. wires (n, 2): slot, kind.
     code: per eliminated node the count d of its neighbours, the d slots to them, then for every pair of neighbours the
-    slot that gains (~slot where it holds nothing yet). ports: the nodes left, in the order word and bit nodes, sinks,
+    slot that gains (~slot where it holds nothing yet). ports: the nodes left: word nodes, bit nodes, sinks,
     drivers. left (n, 3): slot and the two ports that it joins, the first before the second.
     """
 
@@ -157,7 +158,7 @@ def leaf_program(height: int, width: int, edges: Edges, shorts: Shorts) -> Progr
         node = min(inside, key=lambda n: (len(slots.of[n]), n))
         inside.remove(node)
         code += slots.eliminate(node)
-    ports = sorted(slots.of, key=lambda n: ("WBSD".index(n[0]) // 2 + (n[0] == "D"), n))
+    ports = sorted(slots.of, key=lambda n: ("WBSD".index(n[0]), n))
     place = {node: i for i, node in enumerate(ports)}
     left = [(slot, place[a], place[b]) for a in ports for b, slot in slots.of[a].items() if place[a] < place[b]]
     return Program(
@@ -289,9 +290,9 @@ def _plan_leaves(array: _Array, leaf: int) -> tuple[tuple[Leaves, ...], list[lis
     groups: dict[tuple[int, int, Edges], list[_Block]] = defaultdict(list)
     grid: list[list[_Block]] = []
     offset = 0
-    for top, bottom in zip(row_cuts, row_cuts[1:], strict=False):
+    for top, bottom in pairwise(row_cuts):
         grid.append([])
-        for left, right in zip(col_cuts, col_cuts[1:], strict=False):
+        for left, right in pairwise(col_cuts):
             box = (top, bottom, left, right)
             key = (bottom - top, right - left, array.edges(box))
             ports = len(leaf_program(*key, shorts).ports)

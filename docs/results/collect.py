@@ -10,7 +10,11 @@ def row(folder: str) -> dict[str, object]:
     """The figures of a run that a results page quotes; fractions as fractions, units in the names."""
     record = report.load(folder)
     accuracy = record["accuracy"]
-    found: dict[str, object] = {"command": record["command"], "config_hash": record["config_hash"], "seed": record["seed"]}
+    found: dict[str, object] = {
+        "command": record["command"],
+        "config_hash": record["config_hash"],
+        "seed": record["seed"],
+    }
     found |= {f"accuracy_{key}": round(accuracy[key], 4) for key in ("dense", "pruned", "quantised")}
     found |= {key: round(accuracy[key], 4) for key in ("crossbar_mean", "crossbar_low", "crossbar_high")}
     found |= {"chips": len(accuracy["crossbar_seeds"]), "test_samples": accuracy["samples"]}

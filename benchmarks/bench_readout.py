@@ -1,0 +1,65 @@
+"""Read-out of a strip, and a whole network on crossbars: processor time as ratios within one run, one thread.
+
+    python benchmarks/bench_readout.py
+
+Prints (a) the compiled converter-and-shift-add pass against its torch twin, ns per converter sample; (b) LeNet-5 on
+crossbars (32×32 arrays, 8-bit inputs one bit at a time, 8-bit converters, log-normal mismatch) against plain
+torch float32 on the same images. Cost grows with input cycles × signs × slices × row strips × columns × positions.
+"""
+
+import time
+
+import torch
+
+import mapping
+from crossbar import ArraySpec
+from crossbar.strip import convert_and_add, convert_and_add_reference, sign_and_slice_weights
+from experiments import models
+
+ROUNDS = 7
+
+
+def seconds(call):
+    """Least processor time of several rounds, after one to warm up (and compile)."""
+    call()
+    found = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        call()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def read_out():
+    spec = ArraySpec(device="yuan2019")
+    sums = torch.rand(2000, 1000, generator=torch.Generator().manual_seed(0)) * 300
+    total, weights = torch.zeros(2000, 500, dtype=torch.float64), sign_and_slice_weights(spec)
+    fast = seconds(lambda: convert_and_add(sums, 1.3, 8, weights, total))
+    slow = seconds(lambda: convert_and_add_reference(sums, 1.3, 8, weights, total))
+    per_sample = 1e9 / sums.numel()
+    print(
+        f"converter and shift-add: {fast * per_sample:.2f} ns a sample, torch twin {slow * per_sample:.2f} ns: ", end=""
+    )
+    print(f"{slow / fast:.1f}×")
+
+
+def network():
+    net = models.build("lenet5", in_channels=1, classes=10, image_size=28, seed=0)
+    images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        plain = seconds(lambda: net(images))
+        for label, changes in {
+            "bit-serial, 8-bit converters": {},
+            "one pass, 8-bit DAC and converters": {"dac_bits": 8},
+            "no converter": {"adc_bits": None},
+        }.items():
+            spec = ArraySpec(**({"rows": 32, "cols": 32, "device": "yuan2019"} | changes))
+            chip = mapping.CrossbarNetwork(mapping.place(net, spec, images[:16]))
+            taken = seconds(lambda chip=chip: chip(images))
+            print(f"LeNet-5, {label}: {1e3 * taken / 64:.2f} ms an image, {taken / plain:.1f}× plain torch")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    read_out()
+    network()

@@ -1,0 +1,168 @@
+"""Wires: all bit-line currents of one array for 128 inputs, against other solvers in the same run, one thread.
+
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/bench_wires.py [--sizes 32 64 128] [--peers PYTHON]
+
+Processor seconds (user and system), the fastest of the repeats; first calls (compiling, planning a shape) are shown on
+their own. Cells are log-uniform from 1 to 100 µS, segments 1 Ω. `scipy.sparse.linalg.splu` is run with its defaults,
+factors and solution only: building its matrix is not counted. PYTHON is an interpreter of an environment of its own
+with badcrossbar and scikit-sparse (CHOLMOD); what it lacks is left out. An error is the largest difference of any
+current from ours, as a share of the largest current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+R_OHM = 1.0
+INPUTS = 128
+PEERS = {"splu": 256, "badcrossbar": 256, "cholmod": 512}  # largest side that each is asked for
+
+
+def seconds(run: Callable[[], object], repeats: int) -> tuple[float, float, object]:
+    """Processor and wall time of the fastest run [s], and what it returned."""
+    best, result = (float("inf"), float("inf")), None
+    for _ in range(repeats):
+        cpu, wall = time.process_time(), time.perf_counter()
+        result = run()
+        best = min(best, (time.process_time() - cpu, time.perf_counter() - wall))
+    return *best, result
+
+
+def nodal(g: np.ndarray, v: np.ndarray):
+    """Conductance matrix of all nodes (CSC) and the currents fed to them for each input (nodes, inputs)."""
+    import scipy.sparse as sparse
+
+    m, n = g.shape
+    cells = np.arange(m * n)
+    i, j = np.divmod(cells, n)
+    word, bit = cells, m * n + cells
+    gw, diagonal = 1 / R_OHM, np.zeros(2 * m * n)
+    pairs = [(word[j > 0] - 1, word[j > 0], gw), (bit[i < m - 1], bit[i < m - 1] + n, gw), (word, bit, g.ravel())]
+    rows, cols, values = [], [], []
+    for a, b, value in pairs:
+        value = np.broadcast_to(value, a.shape)
+        np.add.at(diagonal, a, value)
+        np.add.at(diagonal, b, value)
+        rows += [a, b]
+        cols += [b, a]
+        values += [-value, -value]
+    diagonal[word[j == 0]] += gw
+    diagonal[bit[i == m - 1]] += gw
+    every = np.arange(2 * m * n)
+    entries = (np.concatenate([*values, diagonal]), (np.concatenate([*rows, every]), np.concatenate([*cols, every])))
+    fed = np.zeros((2 * m * n, len(v)))
+    fed[word[j == 0]] = gw * v.T
+    return sparse.csc_matrix(entries, shape=(2 * m * n, 2 * m * n)), fed
+
+
+def by_splu(g: np.ndarray, v: np.ndarray, repeats: int) -> tuple[float, float, np.ndarray]:
+    from scipy.sparse.linalg import splu
+
+    matrix, fed = nodal(g, v)
+    cpu, wall, voltage = seconds(lambda: splu(matrix).solve(fed), repeats)
+    return cpu, wall, voltage[-g.shape[1] :].T / R_OHM
+
+
+def by_cholmod(g: np.ndarray, v: np.ndarray, repeats: int) -> tuple[float, float, np.ndarray]:
+    from sksparse.cholmod import cholesky
+
+    matrix, fed = nodal(g, v)
+    cpu, wall, voltage = seconds(lambda: cholesky(matrix)(fed), repeats)
+    return cpu, wall, voltage[-g.shape[1] :].T / R_OHM
+
+
+def by_badcrossbar(g: np.ndarray, v: np.ndarray, repeats: int) -> tuple[float, float, np.ndarray]:
+    import logging
+
+    import badcrossbar
+
+    logging.disable(logging.INFO)
+    compute = lambda: badcrossbar.compute(v.T, 1 / g, R_OHM, node_voltages=False, all_currents=False)  # noqa: E731
+    cpu, wall, solution = seconds(compute, repeats)
+    return cpu, wall, np.asarray(solution.currents.output)
+
+
+SOLVERS = {"splu": by_splu, "cholmod": by_cholmod, "badcrossbar": by_badcrossbar}
+
+
+def as_peer(name: str, folder: Path, repeats: int) -> None:
+    """Run one solver on the array in the folder: its currents go there too, its times are printed."""
+    problem = np.load(folder / "problem.npz")
+    try:
+        cpu, wall, currents = SOLVERS[name](problem["g"], problem["v"], repeats)
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}))
+        return
+    np.save(folder / f"{name}.npy", currents)
+    print(json.dumps({"cpu": cpu, "wall": wall}))
+
+
+def peer(name: str, python: str, g: np.ndarray, v: np.ndarray, repeats: int) -> tuple[float, float, np.ndarray] | None:
+    """A solver in a process of its own, under the given interpreter; None where it is missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "problem.npz", g=g, v=v)
+        command = [python, __file__, "--as-peer", name, "--folder", folder, "--repeats", str(repeats)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        times = json.loads(said.splitlines()[-1])
+        return None if "missing" in times else (times["cpu"], times["wall"], np.load(Path(folder) / f"{name}.npy"))
+
+
+def compare(size: int, interpreters: dict[str, str], repeats: int) -> tuple[float, float]:
+    """Print the lines of one size; return the times of g_eff and of one input by `solve`."""
+    from crossbar import effective_conductance, solve
+
+    rng = np.random.default_rng(size)
+    g, v = 10 ** rng.uniform(-6, -4, (size, size)), rng.uniform(0, 1, (INPUTS, size))
+    first, *_ = seconds(lambda: effective_conductance(g, R_OHM, R_OHM), 1)
+    cpu, wall, ours = seconds(lambda: v @ effective_conductance(g, R_OHM, R_OHM), repeats)
+    solve(g[:2, :2], v[0, :2], R_OHM, R_OHM)
+    one, one_wall, solution = seconds(lambda: solve(g, v[0], R_OHM, R_OHM), repeats)
+    print(f"{size:5}  effective_conductance  {cpu:9.4f} {wall:9.4f}  first call {first:.3f} s")
+    for name, python in interpreters.items():
+        found = peer(name, python, g, v, repeats) if size <= PEERS[name] else None
+        if found:
+            error = np.abs(found[2] - ours).max() / np.abs(ours).max()
+            print(f"{size:5}  {name:21}  {found[0]:9.4f} {found[1]:9.4f}  {found[0] / cpu:6.1f} x ours  {error:.0e}")
+    error = np.abs(solution.currents[0] - ours[0]).max() / np.abs(ours[0]).max()
+    print(f"{size:5}  solve, one input       {one:9.4f} {one_wall:9.4f}  {solution.stats['steps']} steps  {error:.0e}")
+    return cpu, one
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128, 256, 512])
+    parser.add_argument("--peers", default="", metavar="PYTHON", help="interpreter with badcrossbar and scikit-sparse")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--as-peer", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.as_peer:
+        as_peer(options.as_peer, options.folder, options.repeats)
+        return
+    interpreters = {"splu": sys.executable}
+    if options.peers:
+        interpreters |= {"badcrossbar": options.peers, "cholmod": options.peers}
+    from crossbar import effective_conductance
+
+    effective_conductance(np.full((20, 20), 1e-5), R_OHM, R_OHM)  # compile
+    print(f"{INPUTS} inputs, processor and wall seconds")
+    times = [compare(size, interpreters, options.repeats) for size in options.sizes]
+    for label, column in (("effective_conductance", 0), ("solve", 1)):
+        pairs = [
+            f"{np.log(b[column] / a[column]) / np.log(n / m):.2f}"
+            for a, b, m, n in zip(times, times[1:], options.sizes, options.sizes[1:], strict=False)
+        ]
+        print(f"exponent of growth from size to size, {label}: {' '.join(pairs)}")
+
+
+if __name__ == "__main__":
+    main()
