@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,8 @@ def main() -> None:
     if options.as_peer:
         as_peer(options.as_peer, options.folder, options.repeats)
         return
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        parser.error("start it with OMP_NUM_THREADS=1: waiting threads would count as processor time")
     interpreters = {"splu": sys.executable}
     if options.peers:
         interpreters |= {"badcrossbar": options.peers, "cholmod": options.peers}

@@ -31,8 +31,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 LANES = 8  # leaves worked on at once: one AVX-512 register, two AVX2 registers
-_PANEL = 8  # nodes eliminated at once
-_STRIP = 256  # columns of a strip; _PANEL strips of float64 fill half a first-level cache
+_PANEL = 8  # nodes that one pass over two rows takes in: sixteen factors fit the registers
+_BLOCK = 32  # nodes after which the rest of the matrix is read and written
+_STRIP = 256  # columns of a strip: a panel of them fills half a first-level cache, a block a second-level one
 _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
@@ -172,25 +173,36 @@ def add_products(x, y, strip, at, n, u, v):
 
 
 @compiled
-def update_rows(c, begin, end, from_column, panel, depth, strip, j0, j1, u, v, spare):
-    """Rows begin … end − 1, columns j0 … j1 − 1 gain what the panel's nodes leave between them, above the diagonal.
+def pack(c, first, last, j0, j1, strip):
+    """Rows first … last − 1, columns j0 … j1 − 1 of c side by side, rows of 0 up to a whole number of panels."""
+    depth = last - first
+    for k in range((depth + _PANEL - 1) // _PANEL * _PANEL):
+        for j in range(j1 - j0):
+            strip[k * _STRIP + j] = c[first + k, j0 + j] if k < depth else 0.0
 
-    from_column: no column before this one is wanted; spare: a row that may be overwritten.
+
+@compiled
+def update_rows(c, begin, end, from_column, first, last, strip, j0, j1, spare):
+    """Rows begin … end − 1, columns j0 … j1 − 1 gain what the nodes first … last − 1 leave, above the diagonal.
+
+    strip: those nodes' rows, packed; from_column: no column before this one is wanted; spare: a row to be overwritten.
     """
+    u, v = np.zeros(_PANEL), np.zeros(_PANEL)
     for i in range(begin, end, 2):
         second = i + 1 < end
-        start = max(j0, i + 2, from_column)
-        for k in range(depth):
-            u[k] = c[panel + k, i]
-            v[k] = c[panel + k, i + 1] if second else 0.0
-        if second and j0 <= i + 1 < j1 and i + 1 >= from_column:
-            for k in range(depth):
-                c[i, i + 1] += u[k] * c[panel + k, i + 1]
-        elif not second and j0 <= i + 1 < j1 and i + 1 >= from_column:
-            start = max(j0, i + 1, from_column)
-        if start < j1:
-            below = c[i + 1, start:j1] if second else spare
-            add_products(c[i, start:j1], below, strip, start - j0, j1 - start, u, v)
+        # Two rows share what is read; the element between the diagonals of the two is the upper row's alone.
+        start = max(j0, i + 2 if second else i + 1, from_column)
+        if second and max(j0, from_column) <= i + 1 < j1:
+            for k in range(first, last):
+                c[i, i + 1] += c[k, i] * c[k, i + 1]
+        if start >= j1:
+            continue
+        below = c[i + 1, start:j1] if second else spare
+        for panel in range(first, last, _PANEL):
+            for k in range(_PANEL):
+                u[k] = c[panel + k, i] if panel + k < last else 0.0
+                v[k] = c[panel + k, i + 1] if second and panel + k < last else 0.0
+            add_products(c[i, start:j1], below, strip, (panel - first) * _STRIP + start - j0, j1 - start, u, v)
 
 
 @compiled
@@ -201,20 +213,20 @@ def eliminate(c, gone, first_sink, first_driver, strip, spare):
     nor two drivers need the conductance between them, as none of them is ever eliminated. strip, spare: workspace.
     """
     size = c.shape[0]
-    u, v = np.zeros(_PANEL), np.zeros(_PANEL)
-    for first in range(0, gone, _PANEL):
-        last = min(first + _PANEL, gone)
-        depth = last - first
-        eliminate_panel(c, first, last)
-        for k in range(depth, _PANEL):
-            u[k] = v[k] = 0.0
-        for j0 in range(last, size, _STRIP):
+    for begin in range(0, gone, _BLOCK):
+        end = min(begin + _BLOCK, gone)
+        for first in range(begin, end, _PANEL):
+            last = min(first + _PANEL, end)
+            eliminate_panel(c, first, last)
+            for j0 in range(last, size if last < end else 0, _STRIP):
+                j1 = min(j0 + _STRIP, size)
+                pack(c, first, last, j0, j1, strip)
+                update_rows(c, last, end, last, first, last, strip, j0, j1, spare)
+        for j0 in range(end, size, _STRIP):
             j1 = min(j0 + _STRIP, size)
-            for k in range(_PANEL):
-                for j in range(j1 - j0):
-                    strip[k * _STRIP + j] = c[first + k, j0 + j] if k < depth else 0.0
-            update_rows(c, last, min(first_sink, j1), last, first, depth, strip, j0, j1, u, v, spare)
-            update_rows(c, first_sink, first_driver, first_driver, first, depth, strip, j0, j1, u, v, spare)
+            pack(c, begin, end, j0, j1, strip)
+            update_rows(c, end, min(first_sink, j1), end, begin, end, strip, j0, j1, spare)
+            update_rows(c, first_sink, first_driver, first_driver, begin, end, strip, j0, j1, spare)
 
 
 @compiled
@@ -237,4 +249,4 @@ def merge_all(merges, maps, leaves, arena, strip, spare):
 
 def workspace() -> tuple[np.ndarray, np.ndarray]:
     """Strip and spare row for `merge_all`, one pair for each thread."""
-    return np.zeros(_PANEL * _STRIP), np.zeros(_STRIP)
+    return np.zeros(_BLOCK * _STRIP), np.zeros(_STRIP)

@@ -75,10 +75,10 @@ def asked(record: Record) -> str:
     priced = f" with the component library {hardware['library']}" if hardware.get("library") else ""
     return " ".join(
         [
-            f"The network {network} was to classify {data}." if data else f"The network was {network}.",
+            f"The network {network} classifies {data}." if data else f"The network is {network}.",
             _asked_compression(record),
             _asked_arrays(_section(record, "crossbar"), _section(record, "device")),
-            f"The chip was priced{priced}; the baseline beside it is the unpruned {bits}network on the same arrays.",
+            f"The chip is priced{priced}; the baseline beside it is the unpruned {bits}network on the same arrays.",
         ]
     )
 
@@ -87,12 +87,12 @@ def _asked_compression(record: Record) -> str:
     section, weights = _section(record, "compress"), record["weights"]
     prune = {name: kinds for name, kinds in (section.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
-    levels = "move the weights that stay to the conductance levels" if section.get("quantise") else ""
+    levels = "moves the weights that stay to the conductance levels" if section.get("quantise") else ""
     if plan:
-        return f"ADMM was to prune it to the arrays (keeping {'; '.join(plan)}){levels and f' and to {levels}'}."
+        return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}."
     kept = f"; {count(weights['kept'])} of {count(weights['total'])} weights are not zero"
-    pruned = f"It was not to be pruned{kept if weights['kept'] < weights['total'] else ''}"
-    return f"{pruned}{levels and '; ADMM was to move its weights to the conductance levels'}."
+    pruned = f"It is not pruned{kept if weights['kept'] < weights['total'] else ''}"
+    return f"{pruned}{levels and '; ADMM moves its weights to the conductance levels'}."
 
 
 _GROUPS = {

@@ -22,18 +22,19 @@ INDICES = (
     "col0",
     "live_cells",
     "max_live_per_col",
-    "cell_bits",
     "dac_bits",
     "adc_bits",
 )
 """Columns of whole numbers, at least 0."""
-AMOUNTS = ("g_sum_s", "read_energy_j")
-"""Columns of real numbers, at least 0; read_energy_j may be NaN, which means not known."""
+AMOUNTS = ("cell_bits", "g_sum_s", "read_energy_j")
+"""Columns of real numbers, at least 0; cell_bits is log2 of the levels; read_energy_j may be NaN: not known."""
+OPTIONAL_COUNTS = ("outputs", "replicas")
+"""Columns of whole numbers, at least 1, that may be missing."""
 REQUIRED = ("layer", "sign", *COUNTS, *INDICES, *AMOUNTS)
 AGREED = {
-    ("array",): ("array_rows", "array_cols", "dac_bits", "adc_bits", "cols_per_adc", "t_read_s"),
+    ("array",): ("array_rows", "array_cols", "dac_bits", "adc_bits", "cols_per_adc", "t_read_s", "replicas"),
     ("layer", "tile"): ("reads_per_inference", "input_cycles"),
-    ("layer",): ("outputs",),
+    ("layer",): ("outputs", "replicas"),
 }
 """What all pieces of one array, of one tile and of one layer must agree on."""
 
@@ -102,8 +103,7 @@ def checked(tiles: pd.DataFrame) -> Pieces:
     if "t_read_s" in tiles.columns:
         columns["t_read_s"] = _amount(tiles, "t_read_s")
         _refuse(tiles, "t_read_s", ~(columns["t_read_s"] > 0), "is not a time above 0 s")
-    if "outputs" in tiles.columns:
-        columns["outputs"] = _whole(tiles, "outputs", least=1)
+    columns |= {name: _whole(tiles, name, least=1) for name in OPTIONAL_COUNTS if name in tiles.columns}
     names = [str(name) for name in tiles["layer"]]
     layers = list(dict.fromkeys(names))
     number = {name: i for i, name in enumerate(layers)}

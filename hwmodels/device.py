@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,57 +11,43 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from hwmodels import spec_files
+from hwmodels.effects import (
+    ClusteredFaults,
+    Drift,
+    LineFaults,
+    ReadNoise,
+    TelegraphNoise,
+    Temperature,
+    WriteVerify,
+)
 from hwmodels.errors import UserError, unknown
-from hwmodels.quantities import Fraction, NonNegative, Positive
+from hwmodels.programming_error import ConstantError as ConstantError
+from hwmodels.programming_error import InverseError as InverseError
+from hwmodels.programming_error import LognormalError as LognormalError
+from hwmodels.programming_error import NoError as NoError
+from hwmodels.programming_error import PolynomialError as PolynomialError
+from hwmodels.programming_error import ProgrammingError as ProgrammingError
+from hwmodels.programming_error import ProportionalError as ProportionalError
+from hwmodels.programming_error import SaturatingError as SaturatingError
+from hwmodels.programming_error import TableError as TableError
+from hwmodels.programming_error import scaled
+from hwmodels.quantities import Fraction, Positive
 
 _SPEC = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True, kw_only=True, config=_SPEC)
-class NoError:
-    """Every cell lands on its target exactly."""
+EFFECTS = (
+    "clustered_faults",
+    "line_faults",
+    "read_noise",
+    "telegraph_noise",
+    "drift",
+    "temperature",
+    "write_verify",
+)
+"""Fields of a device that each hold the table of one effect, or None."""
 
-    kind: Literal["none"] = "none"
-
-
-@dataclass(frozen=True, kw_only=True, config=_SPEC)
-class ConstantError:
-    """g = g_target + N(0, σ²), the same σ `sigma_s` [S] at every target."""
-
-    sigma_s: NonNegative
-    kind: Literal["constant"] = "constant"
-
-
-@dataclass(frozen=True, kw_only=True, config=_SPEC)
-class ProportionalError:
-    """g = g_target · (1 + N(0, σ²)), `sigma` without a unit."""
-
-    sigma: NonNegative
-    kind: Literal["proportional"] = "proportional"
-
-
-@dataclass(frozen=True, kw_only=True, config=_SPEC)
-class LognormalError:
-    """g = g_target · exp θ, θ ~ N(0, σ²): the median is the target, the mean is exp(σ²/2) times the target."""
-
-    sigma: NonNegative
-    kind: Literal["lognormal"] = "lognormal"
-
-
-@dataclass(frozen=True, kw_only=True, config=_SPEC)
-class PolynomialError:
-    """g = g_target + N(0, σ²) with σ [S] = max(0, Σ cᵢ (g_target/g_max)ⁱ), `coeffs_s` = (c₀, c₁, …) [S]."""
-
-    coeffs_s: Annotated[tuple[Annotated[float, Strict(), Field(allow_inf_nan=False)], ...], Field(min_length=1)]
-    kind: Literal["polynomial"] = "polynomial"
-
-
-ProgrammingError = Annotated[
-    NoError | ConstantError | ProportionalError | LognormalError | PolynomialError, Field(discriminator="kind")
-]
-"""How far a programmed cell misses its target; the kinds are told apart by `kind`."""
-
-_CITED = ("g_min_s", "g_max_s", "levels", "level_g_s", "programming_error", "stuck_at_lrs", "stuck_at_hrs")
+_CITED = ("g_min_s", "g_max_s", "levels", "level_g_s", "programming_error", "stuck_at_lrs", "stuck_at_hrs", *EFFECTS)
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
@@ -71,9 +57,10 @@ class Device:
     g_min_s, g_max_s: conductance of the high- and the low-resistance state [S]; levels: programmable conductances, at
     least 2; level_g_s: those conductances [S], ascending (None: evenly spaced from g_min_s to g_max_s);
     programming_error: how a programmed cell misses its target; stuck_at_lrs, stuck_at_hrs: fraction of cells that
-    stand at g_max_s or g_min_s whatever is programmed; read_voltage_v [V]; idle: what stands at a crossing without a
-    weight, `open` (0 S) or `hrs` (a real cell at g_min_s); sources: field -> citation; unverified: fields whose
-    number no publication backs.
+    stand at g_max_s or g_min_s whatever is programmed; clustered_faults, line_faults: faults that neighbours share;
+    read_noise, telegraph_noise, drift, temperature, write_verify: what else happens to a cell (None: nothing; see
+    `effects`); read_voltage_v [V]; idle: what stands at a crossing without a weight, `open` (0 S) or `hrs` (a real
+    cell at g_min_s); sources: field -> citation; unverified: fields whose number no publication backs.
     """
 
     name: str
@@ -86,6 +73,13 @@ class Device:
     programming_error: ProgrammingError = NoError()
     stuck_at_lrs: Fraction = 0.0
     stuck_at_hrs: Fraction = 0.0
+    clustered_faults: ClusteredFaults | None = None
+    line_faults: LineFaults | None = None
+    read_noise: ReadNoise | None = None
+    telegraph_noise: TelegraphNoise | None = None
+    drift: Drift | None = None
+    temperature: Temperature | None = None
+    write_verify: WriteVerify | None = None
     read_voltage_v: Positive = 0.2
     idle: Literal["open", "hrs"] = "hrs"
     sources: dict[str, str] = Field(default_factory=dict)
@@ -135,11 +129,15 @@ class Device:
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> Device:
-        """Load a preset by name (in any case) or a TOML file by path.
+        """Load a preset by name (in any case), a TOML file, or a CSV file of measured states or readings by path.
 
-        Every number in a file needs an entry under [sources]. A file without read_voltage_v gets 0.2 V, listed as
+        A CSV file is fitted by `fit_device`. Every number in a file needs an entry under [sources]. A file without read_voltage_v gets 0.2 V, listed as
         unverified. Raises UserError that names the file and every faulty key.
         """
+        if str(name_or_path).lower().endswith(".csv"):
+            from hwmodels.fitting import fit_device  # here, because fitting builds on this module
+
+            return fit_device(name_or_path).device
         where, content = spec_files.read("device", "presets", name_or_path)
         if "level_g_s" in content and isinstance(content["level_g_s"], list):
             content.setdefault("levels", len(content["level_g_s"]))
@@ -164,7 +162,7 @@ class Device:
         """The same device with its programming error `factor` ≥ 0 times as wide (0 switches it off)."""
         if not (np.isfinite(factor) and factor >= 0):
             raise UserError(f"The factor on the programming error is a finite number, at least 0, not {factor!r}.")
-        return self.with_(programming_error=_scaled(self.programming_error, float(factor)))
+        return self.with_(programming_error=scaled(self.programming_error, float(factor)))
 
     def level_conductances(self) -> np.ndarray:
         """The programmable conductances: float64 (levels,), ascending [S]."""
@@ -189,15 +187,3 @@ def _cite(content: dict[str, Any], where: str) -> None:
     if "read_voltage_v" not in content:
         sources["read_voltage_v"] = "not stated; 0.2 V assumed"
         content["unverified"] = [*content.get("unverified", []), "read_voltage_v"]
-
-
-def _scaled(error: Any, factor: float) -> Any:
-    """A programming error `factor` times as wide."""
-    match error:
-        case ConstantError():
-            return replace(error, sigma_s=error.sigma_s * factor)
-        case ProportionalError() | LognormalError():
-            return replace(error, sigma=error.sigma * factor)
-        case PolynomialError():
-            return replace(error, coeffs_s=tuple(c * factor for c in error.coeffs_s))
-    return error

@@ -1,7 +1,8 @@
 """Component libraries: what a converter, a driver, a buffer takes, each number with unit, node and source.
 
 A library is a TOML file. Each number is a table `{ value, unit, node_nm, source }`, optionally with `low`, `high` and
-`note`; nothing is accepted without a source or with a unit of the wrong kind.
+`note`; nothing is accepted without a source or with a unit of the wrong kind. A file may build on another one with
+`base = "isaac-32nm"` (a name, or a path beside it) and leave parts of it out with `drop = ["router"]`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
-from hwmodels import spec_files
+from hwmodels import library_files, spec_files
 from hwmodels.errors import UserError
 from hwmodels.quantities import NonNegative
 from hwmodels.units import to_si
@@ -38,8 +39,10 @@ class Quantity:
 
     @model_validator(mode="after")
     def _known_unit(self) -> Quantity:
-        """Refuse an unknown unit and a range that leaves the value out."""
+        """Refuse an unknown unit, a range upside down and a range that leaves the value out."""
         to_si(self.unit)
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise UserError(f"low = {self.low!r} is above high = {self.high!r}")
         if not (self.low or 0.0) <= self.value <= (float("inf") if self.high is None else self.high):
             raise UserError(
                 f"value = {self.value!r} is outside its own range low = {self.low!r} … high = {self.high!r}"
@@ -51,14 +54,23 @@ class Quantity:
         """The value in SI units (J, W, m², s, V, 1/s; 1 for a count)."""
         return self.value * to_si(self.unit)[1]
 
+    @property
+    def ends_si(self) -> tuple[float, float]:
+        """The range (low, high) in SI units; the value itself where an end is not known."""
+        factor = to_si(self.unit)[1]
+        low, high = (self.value if end is None else end for end in (self.low, self.high))
+        return low * factor, high * factor
 
-def _of(dimension: str, example: str) -> AfterValidator:
-    """The check that a quantity has one dimension."""
+
+def _of(dimension: str, example: str, above_zero: bool = False) -> AfterValidator:
+    """The check that a quantity has one dimension, and that it and its range are above 0 where it divides."""
 
     def check(quantity: Quantity) -> Quantity:
         found = to_si(quantity.unit)[0]
         if found != dimension:
             raise UserError(f"the unit {quantity.unit!r} does not fit here: a unit like {example!r} is needed")
+        if above_zero and not min(quantity.ends_si[0], quantity.value) > 0:
+            raise UserError("it is divided by, so it and its range must be above 0")
         return quantity
 
     return AfterValidator(check)
@@ -67,10 +79,12 @@ def _of(dimension: str, example: str) -> AfterValidator:
 Area = Annotated[Quantity, _of("m2", "um2")]
 Power = Annotated[Quantity, _of("W", "mW")]
 Energy = Annotated[Quantity, _of("J", "pJ/bit")]
-Time = Annotated[Quantity, _of("s", "ns")]
+Time = Annotated[Quantity, _of("s", "ns", above_zero=True)]
 Voltage = Annotated[Quantity, _of("V", "V")]
-Rate = Annotated[Quantity, _of("1/s", "GS/s")]
-Number = Annotated[Quantity, _of("1", "rows")]
+Rate = Annotated[Quantity, _of("1/s", "GS/s", above_zero=True)]
+Number = Annotated[Quantity, _of("1", "rows", above_zero=True)]
+AdcModel = Literal["table", "andrulis", "isaac"]
+"""Where a converter's cost comes from: the library's table, or a published rule of `hwmodels.adc_cost`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
@@ -122,22 +136,49 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
-class Converter:
-    """A converter over its resolution: `bits` maps a number of bits to a part; `rate` conversions per second each."""
+class Resolution:
+    """A converter or driver of one resolution: as a part; `rate`: its own conversions per second, where they differ."""
 
-    bits: Annotated[dict[_Bits, Part], Field(min_length=1)]
-    rate: Rate
+    area: Area
+    power: Power
+    energy: Energy | None = None
+    serves: Number | None = None
+    leakage: Power | None = None
+    rate: Rate | None = None
     description: str = ""
 
-    def part(self, bits: int, what: str, library: str) -> Part:
+    @property
+    def share(self) -> float:
+        """The part of the printed group that one converter answers for."""
+        return 1.0 if self.serves is None else 1.0 / self.serves.si
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class Converter:
+    """A converter over its resolution: `bits` maps a number of bits to its cost; `rate` conversions per second each."""
+
+    rate: Rate
+    bits: dict[_Bits, Resolution] = Field(default_factory=dict)
+    description: str = ""
+
+    def part(self, bits: int, what: str, library: str) -> Resolution:
         """The converter of `bits` bits; raises UserError for a resolution that the table lacks."""
         if bits not in self.bits:
-            listed = ", ".join(str(b) for b in sorted(self.bits))
+            listed = ", ".join(str(b) for b in sorted(self.bits)) or "no"
             raise UserError(
                 f"Library {library!r} has no {bits}-bit {what}; it lists {listed} bits. Choose one of these, "
                 "0 for no converter, or add the resolution to a library file of your own."
             )
         return self.bits[bits]
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class Programming:
+    """Writing the cells once: energy per cell, and time per row of an array (its cells are written together)."""
+
+    energy: Energy
+    time: Time
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
@@ -166,7 +207,9 @@ class Library:
     dac: Converter
     adc: Converter
     description: str = ""
+    adc_model: AdcModel = "table"
     organisation: Organisation | None = None
+    programming: Programming | None = None
     sample_hold: Part | None = None
     shift_add: Part | None = None
     adder: Part | None = None
@@ -182,6 +225,17 @@ class Library:
     """Parts of the printed machine that no network's placement decides (chip-to-chip links): listed, not counted."""
     notes: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _has_converters(self) -> Library:
+        """Refuse a library without drivers, or without the converters that its rule starts from."""
+        if not self.dac.bits:
+            raise UserError("dac.bits lists no resolution: at least one driver is needed")
+        if self.adc_model == "table" and not self.adc.bits:
+            raise UserError('adc.bits lists no resolution: list one, or choose adc_model = "andrulis"')
+        if self.adc_model == "isaac" and 8 not in self.adc.bits:
+            raise UserError('adc_model = "isaac" scales the 8-bit converter of the table, which is missing')
+        return self
+
     @staticmethod
     def names() -> list[str]:
         """The packaged libraries."""
@@ -191,9 +245,10 @@ class Library:
     def load(cls, name_or_path: str | os.PathLike[str]) -> Library:
         """Load a packaged library by name (in any case) or a TOML file by path.
 
-        Raises UserError that names the file and every faulty key: unknown keys, missing sources, unknown units.
+        Raises UserError that names the file and every faulty key: unknown keys, missing sources, unknown units,
+        an unknown `base`, or bases that go round in a circle.
         """
-        where, content = spec_files.read("library", "libraries", name_or_path)
+        where, content = library_files.merged(name_or_path)
         return spec_files.validated(cls, content, where)
 
     def quantities(self) -> Iterator[tuple[str, str, Quantity]]:

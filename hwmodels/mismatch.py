@@ -1,8 +1,9 @@
 """Programming a crossbar: what the cells hold after writing, with programming error and stuck cells.
 
 Model: g = max(0, target + error) for every cell with a target above 0 S (or target · e^θ for the log-normal kind),
-then faults: with probability stuck_at_lrs the cell stands at g_max, with stuck_at_hrs at g_min. Draws belong to the
-cell (see `random`), so a part of an array programmed alone equals that part of the whole.
+then faults: with probability stuck_at_lrs the cell stands at g_max, with stuck_at_hrs at g_min; then clusters and whole
+lines (see `faults`). A device that is written within a verified window is written that way (see `programming`). Draws
+belong to the cell (see `random`), so a part of an array programmed alone equals that part of the whole.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hwmodels.device import ConstantError, Device, LognormalError, PolynomialError, ProportionalError
-from hwmodels.errors import UserError
-from hwmodels.random import Purpose, cell_words, counter_word, key_of_seed, standard_normal
+from hwmodels import faults, plain
+from hwmodels.cells import Cells, checked, identified
+from hwmodels.device import Device
+from hwmodels.programming_error import form_of
+from hwmodels.random import Purpose
 
 
 def program(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: int = 0, col: int = 0) -> np.ndarray:
@@ -24,30 +27,44 @@ def program(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: i
     programmed alone equals the same slab of the whole. The result is the same for any number of threads.
     Raises UserError for targets that are negative or not finite, another shape, or a seed that is no whole number.
     """
-    targets, origin = _checked(g_target, array, row, col)
-    key = key_of_seed(seed)
-    lognormal, coefficients = _error_form(device)
-    lrs, any_fault = _thresholds(device)
-    if not (lognormal or coefficients or any_fault):
-        return np.array(targets.reshape(np.shape(g_target)))
+    targets = checked(g_target)
+    cells = identified(targets.shape, seed, array, row, col)
+    if device.write_verify is not None and device.write_verify.window_s is not None:
+        from hwmodels.programming import written_within_window  # here, because it builds on this module
+
+        return written_within_window(targets, cells, device)[0].reshape(np.shape(g_target))
+    g = _programmed(targets, cells, device)
+    if faults.shared_faults(device):
+        g = np.where(targets > 0, plain.with_faults(plain.NUMPY, device, faults.codes(cells, device), g), 0.0)
+    return g.reshape(np.shape(g_target))
+
+
+def _programmed(targets: np.ndarray, cells: Cells, device: Device) -> np.ndarray:
+    """Programming error and single stuck cells, from the compiled kernel."""
+    form = form_of(device.programming_error, device.g_max_s)
+    lrs = faults.threshold(device.stuck_at_lrs)
+    any_fault = faults.threshold(device.stuck_at_lrs + device.stuck_at_hrs)
+    if form == (0.0, (), None) and not any_fault:
+        return np.array(targets)
     from hwmodels import numba_threads  # numba loads only where something is programmed
     from hwmodels.mismatch_kernels import program_cells
 
     numba_threads.start()
     out = np.empty_like(targets)
-    last = np.array([int(purpose) << 24 for purpose in (Purpose.PROGRAMMING, Purpose.FAULT)], dtype=np.uint64)
+    origin, key, last = cells.counters(Purpose.PROGRAMMING, Purpose.FAULT)
     program_cells(
         targets,
         out,
-        np.array(origin, dtype=np.uint64),
-        np.array(key, dtype=np.uint64),
+        origin,
+        key,
         last,
-        lognormal,
-        np.array(coefficients, dtype=np.float64),
+        form.lognormal,
+        np.array(form.coefficients, dtype=np.float64),
+        np.empty(0) if form.curve is None else form.curve,
         np.array([device.g_min_s, device.g_max_s]),
         np.array([lrs, any_fault], dtype=np.uint64),
     )
-    return out.reshape(np.shape(g_target))
+    return out
 
 
 def program_reference(
@@ -58,60 +75,8 @@ def program_reference(
     The random words and the faults are the same bit for bit; the error to a few units in the last place, because the
     kernel brings its own log, cos and exp.
     """
-    targets, (array, row, col) = _checked(g_target, array, row, col)
-    arrays, rows, cols = targets.shape
-    place = np.ogrid[array : array + arrays, row : row + rows, col : col + cols]
-    z = standard_normal(cell_words(Purpose.PROGRAMMING, seed, place))
-    lognormal, coefficients = _error_form(device)
-    if lognormal:
-        g = targets * np.exp(lognormal * z)
-    elif coefficients:
-        x = targets / device.g_max_s
-        sigma = np.maximum(sum(c * x**i for i, c in enumerate(coefficients)), 0.0)
-        g = np.maximum(targets + sigma * z, 0.0)
-    else:
-        g = targets.copy()
-    lrs, any_fault = _thresholds(device)
-    word = cell_words(Purpose.FAULT, seed, place)[..., 0]
-    g = np.where(word < lrs, device.g_max_s, np.where(word < any_fault, device.g_min_s, g))
-    return np.where(targets > 0, g, 0.0).reshape(np.shape(g_target))
-
-
-def _checked(g_target: Any, array: int, row: int, col: int) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Targets as contiguous float64 (arrays, rows, cols) and the identity of the first cell."""
-    targets = np.asarray(g_target)
-    if targets.ndim not in (2, 3) or targets.dtype.kind not in "fiu":
-        raise UserError(
-            "Target conductances are real numbers of shape (rows, cols) or (arrays, rows, cols), "
-            f"not {targets.dtype} of shape {targets.shape}."
-        )
-    targets = np.ascontiguousarray(targets, dtype=np.float64).reshape((-1, *targets.shape[-2:]))
-    bad = ~(np.isfinite(targets) & (targets >= 0))
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise UserError(
-            f"{int(bad.sum())} target conductances are negative or not finite; the first is "
-            f"{targets[first]} S at array, row, column {first}."
-        )
-    names = ("array", "row", "col")
-    origin = [counter_word(*item) for item in zip(names, (array, row, col), targets.shape, strict=True)]
-    return targets, (origin[0], origin[1], origin[2])
-
-
-def _error_form(device: Device) -> tuple[float, tuple[float, ...]]:
-    """The error as the kernel takes it: σ of ln g, or the coefficients [S] of σ(g/g_max); (0, ()) for none."""
-    match device.programming_error:
-        case LognormalError(sigma=sigma):
-            return sigma, ()
-        case ConstantError(sigma_s=sigma) if sigma > 0:
-            return 0.0, (sigma,)
-        case ProportionalError(sigma=sigma) if sigma > 0:
-            return 0.0, (0.0, sigma * device.g_max_s)
-        case PolynomialError(coeffs_s=coefficients) if any(coefficients):
-            return 0.0, coefficients
-    return 0.0, ()
-
-
-def _thresholds(device: Device) -> tuple[int, int]:
-    """Of a 32-bit word: below the first stuck at LRS, below the second stuck at HRS; rates to within 2⁻³³."""
-    return tuple(min(round(p * 2**32), 2**32) for p in (device.stuck_at_lrs, device.stuck_at_lrs + device.stuck_at_hrs))  # type: ignore[return-value]
+    targets = checked(g_target)
+    cells = identified(targets.shape, seed, array, row, col)
+    if device.write_verify is not None and device.write_verify.window_s is not None:
+        return plain.written_within_window(plain.NUMPY, device, cells, targets)[0].reshape(np.shape(g_target))
+    return plain.program(plain.NUMPY, device, cells, targets).reshape(np.shape(g_target))

@@ -16,8 +16,10 @@ from typing import Any
 import numba
 import numpy as np
 
+from hwmodels.curves import CLIPPED_LOG, POLYNOMIAL, POWER, SATURATING
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`numba.njit` with a cache on disk, and without one where no folder can be written (read-only installs).
 
     Errors as in NumPy: Python's check for a division by zero would keep the compiler from working on several cells.
@@ -40,7 +42,7 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # 
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)  # √½ as the bits of a float64
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Philox4x32-10 on 32-bit words held in uint64; the twin of `random.philox4x32`."""
     for _ in range(10):
@@ -50,7 +52,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def minus_log(word):
     """−ln u for u = (word + ½) / 2³², never 0 or negative.
 
@@ -70,7 +72,7 @@ def minus_log(word):
     return ((half_square - (s * (half_square + series) + k * _LN2_LOW)) - f) - k * _LN2_HIGH
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def cosine_of_turn(word):
     """cos 2πv for v = word / 2³².
 
@@ -93,7 +95,7 @@ def cosine_of_turn(word):
     return -value if (quarter + 1) & 2 else value
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def exponential(y):
     """exp y for |y| ≤ 700 (beyond, exp ±700): 2ᵏ times a Taylor series of degree 13 on ±½ ln 2."""
     y = -700.0 if y < -700.0 else y
@@ -107,7 +109,7 @@ def exponential(y):
     return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
 
 
-@_compiled()
+@compiled()
 def normals(out, array, row, column, last, k0, k1):
     """Standard normal draws of the cells of one row, written to out (cols,): Box–Muller on the first two words."""
     for c in range(out.size):
@@ -115,14 +117,14 @@ def normals(out, array, row, column, last, k0, k1):
         out[c] = math.sqrt(2.0 * minus_log(w0)) * cosine_of_turn(w1)
 
 
-@_compiled()
+@compiled()
 def apply_lognormal(out, g, sigma):
     """Normal draws in `out` become conductances g · e^(σ z) [S]."""
     for c in range(out.size):
         out[c] = g[c] * exponential(sigma * out[c])
 
 
-@_compiled()
+@compiled()
 def apply_polynomial(out, g, coefficients, g_max):
     """Normal draws in `out` become conductances max(0, g + σ(g/g_max) z) [S], 0 where g is 0."""
     for c in range(out.size):
@@ -133,7 +135,16 @@ def apply_polynomial(out, g, coefficients, g_max):
         out[c] = max(g[c] + max(sigma, 0.0) * out[c], 0.0) if g[c] > 0.0 else 0.0
 
 
-@_compiled()
+@compiled(inline="always")
+def _polynomial(c, first, x):
+    """Horner's rule on c[first:]."""
+    y = 0.0
+    for i in range(c.size - 1, first - 1, -1):
+        y = y * x + c[i]
+    return y
+
+
+@compiled()
 def apply_faults(out, g, array, row, column, last, k0, k1, g_min, g_max, stuck_lrs, stuck_any):
     """Cells of a row are stuck at g_max [S] where their word is below stuck_lrs, else at g_min below stuck_any."""
     for c in range(out.size):
@@ -142,13 +153,49 @@ def apply_faults(out, g, array, row, column, last, k0, k1, g_min, g_max, stuck_l
         out[c] = value if g[c] > 0.0 and word < stuck_any else out[c]
 
 
-@_compiled(parallel=True)
-def program_cells(g, out, origin, key, last, lognormal, coefficients, limits, thresholds):
+@compiled(inline="always")
+def curve_value(c, x):
+    """The packed curve `c` at x > 0; see `curves`."""
+    code = int(c[0])
+    if code == POLYNOMIAL:
+        return _polynomial(c, 1, x)
+    if code == CLIPPED_LOG:
+        if c.size > 6 and x >= c[5]:
+            return _polynomial(c, 6, x)
+        return min(max(c[1] * math.log(x) + c[2], c[3]), c[4])
+    if code == POWER:
+        return min(c[1] * x ** c[2], c[3])
+    if code == SATURATING:
+        return c[1] * (1.0 - math.exp(-x / c[2]))
+    n = int(c[1])
+    if x <= c[2]:
+        return c[2 + n]
+    for i in range(n - 1):
+        x0, x1 = c[2 + i], c[3 + i]
+        if x <= x1:
+            y0, y1 = c[2 + n + i], c[3 + n + i]
+            return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return c[1 + 2 * n]
+
+
+@compiled()
+def apply_curve(out, g, curve, g_max):
+    """Normal draws in `out` become conductances max(0, g + σ z) [S], σ = g_max · curve(g / g_max); 0 where g is 0."""
+    for c in range(out.size):
+        if g[c] > 0.0:
+            out[c] = max(g[c] + g_max * max(curve_value(curve, g[c] / g_max), 0.0) * out[c], 0.0)
+        else:
+            out[c] = 0.0
+
+
+@compiled(parallel=True)
+def program_cells(g, out, origin, key, last, lognormal, coefficients, curve, limits, thresholds):
     """Programming error and faults of every cell of g (arrays, rows, cols) [S], written to `out`.
 
     origin: uint64 (array, row, column) of g[0, 0, 0]; key: uint64 (low, high); last: uint64 counter words of
     (programming, fault); lognormal: σ of ln g, or 0; coefficients: σ [S] = Σ cᵢ (g/g_max)ⁱ of the additive error, or
-    empty; limits: (g_min, g_max) [S]; thresholds: uint64, stuck at LRS below the first, at HRS below the second.
+    empty; curve: packed σ / g_max over g / g_max, or empty; limits: (g_min, g_max) [S]; thresholds: uint64, stuck at
+    LRS below the first, at HRS below the second.
     """
     arrays, rows, _ = g.shape
     # Scalars are read out here: behind an array the compiler could not rule out that a result overwrites them.
@@ -163,6 +210,9 @@ def program_cells(g, out, origin, key, last, lognormal, coefficients, limits, th
         elif coefficients.size > 0:
             normals(out[a, r], array, row, origin[2], last[0], k0, k1)
             apply_polynomial(out[a, r], g[a, r], coefficients, g_max)
+        elif curve.size > 0:
+            normals(out[a, r], array, row, origin[2], last[0], k0, k1)
+            apply_curve(out[a, r], g[a, r], curve, g_max)
         else:
             out[a, r] = g[a, r]
         if stuck_any > 0:

@@ -27,6 +27,15 @@ class Purpose(IntEnum):
 
     PROGRAMMING = 1
     FAULT = 2
+    CLUSTER = 3
+    WORD_LINE = 4
+    BIT_LINE = 5
+    DRIFT = 6
+    TRAP = 7
+    TELEGRAPH = 8
+    READ = 9
+    COLUMN_READ = 10
+    VERIFY = 11
 
 
 def key_of_seed(seed: int) -> tuple[int, int]:

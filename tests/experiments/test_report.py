@@ -322,7 +322,7 @@ def test_the_page_has_every_section_in_order_and_every_number(written: Any) -> N
     mean, half = record["accuracy"]["crossbar_mean"], record["accuracy"]["crossbar_high"]
     told = [
         "(keeping 33 % of the filter-shape columns in conv2; 33 % of the filter-shape columns and 8 filters in every "
-        "other layer) and to move the weights that stay to the conductance levels.",
+        "other layer) and moves the weights that stay to the conductance levels.",
         "128 × 64 cells of the device yuan2019 (16 levels a cell, 1 slice a weight, 8-bit inputs, 8-bit ADCs)",
         "unpruned 9-bit network",
         "ohmweave run digits --crossbar.rows 128 --device.preset yuan2019",
@@ -411,7 +411,7 @@ def test_what_the_run_was_not_is_said(tmp_path: Path) -> None:
     tables["cost_baseline"] = tables["cost_baseline"].assign(power_mw=nan)
     page_ = write_page(record, tables, tmp_path)
     for text in (
-        "It was not to be pruned.",
+        "It is not pruned.",
         "on crossbars (1 device seed)",
         "not compressed in this run",
         "Warnings None.",
