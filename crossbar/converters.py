@@ -52,7 +52,8 @@ def adc_codes(sums: Tensor, step: float, bits: int) -> tuple[Tensor, Tensor]:
     sums: any shape, in the unit of `step`; it is overwritten. Returns (codes as floats holding whole numbers
     0 … 2^bits − 1, count of samples more than half a step outside the range as a 0-d int64 tensor).
     """
-    codes = sums.div_(step).round_()
+    # A tensor divides in float32 on every device; dividing by a Python number would multiply by its inverse on some.
+    codes = sums.div_(torch.tensor(step, dtype=sums.dtype, device=sums.device)).round_()
     top = 2**bits - 1
     clipped = ((codes > top) | (codes < 0)).sum()
     return codes.clamp_(0, top), clipped

@@ -120,8 +120,8 @@ class PairEncoding:
     def grid_unit_s(self) -> float | None:
         """The conductance [S] of which every level is a whole multiple (below 2¹²), or None.
 
-        On cells that sit exactly on their levels, column sums divided by this unit are integers, so products and
-        converter codes are exact whatever the order of summation.
+        On cells that sit exactly on their levels, column sums divided by this unit are whole numbers. They are
+        exact in float32, whatever the order of summation, while rows · (g_max / unit) · (2^dac_bits − 1) < 2²⁴.
         """
         for multiple in range(1, 4096):
             unit = float(self.g_s[-1]) / multiple

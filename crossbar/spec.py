@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from os import PathLike
 from math import ceil
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ MAX_WEIGHT_LEVELS = 65536
 
 
 def _load_device(value: Any) -> Any:
-    return Device.load(value) if isinstance(value, str) else value
+    return Device.load(value) if isinstance(value, str | PathLike) else value
 
 
 @lru_cache(maxsize=64)
@@ -123,6 +124,12 @@ class ArraySpec:
     def for_weight_bits(self, bits: int) -> ArraySpec:
         """The same array with as many slices as a `bits`-bit signed weight needs: ⌈(bits − 1) / log2(levels)⌉.
 
-        Source: Yuan et al. 2019, §III (a 9-bit weight is an 8-bit magnitude on two 4-bit cells, once per sign).
+        Where all levels of all slices would be more than an index can name, the cells are used at the next lower
+        power of two of levels. Source: Yuan et al. 2019, §III (a 9-bit weight is an 8-bit magnitude on two 4-bit
+        cells, once per sign).
         """
-        return self.with_(slices=ceil((bits - 1) / float(np.log2(self.device.levels)) - 1e-9))
+        slices = ceil((bits - 1) / float(np.log2(self.device.levels)) - 1e-9)
+        if 2 * self.device.levels**slices > MAX_WEIGHT_LEVELS and self.device.level_g_s is None:
+            whole_bits = 2 ** (self.device.levels.bit_length() - 1)
+            return self.with_(device=self.device.with_(levels=whole_bits), slices=slices)
+        return self.with_(slices=slices)

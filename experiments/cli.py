@@ -48,7 +48,7 @@ class _Run:
     config: Annotated[Config, tyro.conf.arg(name="")]
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Output folder; default: runs/<config>-<hash of the resolved configuration>."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(name="data-dir", metavar="DIR")] = None
     """Folder that holds the data set (the same as --data.dir)."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"]), tyro.conf.FlagCreatePairsOff] = False
     """Print the result only."""
@@ -163,7 +163,7 @@ def _print_answer(result: dict[str, Any], out: Path) -> None:
 
 
 def _report(args: list[str]) -> int:
-    folder, _ = _one_name(args, "report DIR", "the folder of a finished run")
+    folder = _one_name(args, "report DIR", "the folder of a finished run")
     if folder is None:
         raise UserError("Which run? ohmweave report DIR, where DIR is the folder of a finished run.")
     from experiments import report
@@ -177,7 +177,7 @@ def _report(args: list[str]) -> int:
 def _devices(args: list[str]) -> int:
     from experiments import catalogue
 
-    name, _ = _one_name(args, "devices [NAME]", "a device preset, or the path of a device file")
+    name = _one_name(args, "devices [NAME]", "a device preset, or the path of a device file")
     print(catalogue.devices() if name is None else catalogue.device(name))
     return 0
 
@@ -185,12 +185,12 @@ def _devices(args: list[str]) -> int:
 def _libraries(args: list[str]) -> int:
     from experiments import catalogue
 
-    name, _ = _one_name(args, "libraries [NAME]", "a component library, or the path of a library file")
+    name = _one_name(args, "libraries [NAME]", "a component library, or the path of a library file")
     print(catalogue.libraries() if name is None else catalogue.library(name))
     return 0
 
 
-def _one_name(args: list[str], usage: str, meaning: str) -> tuple[str | None, list[str]]:
+def _one_name(args: list[str], usage: str, meaning: str) -> str | None:
     """The one optional name that a small command takes; anything else is a mistake."""
     if {"-h", "--help"} & set(args):
         print(f"usage: ohmweave {usage}\n\n  {usage.split()[1].strip('[]')}: {meaning}")
@@ -198,7 +198,7 @@ def _one_name(args: list[str], usage: str, meaning: str) -> tuple[str | None, li
     names = [arg for arg in args if arg not in ("-q", "--quiet", "-v", "--verbose")]
     if len(names) > 1 or any(name.startswith("-") for name in names):
         raise UserError(f"ohmweave {usage} takes no {names[-1]!r}.")
-    return (names[0] if names else None), names
+    return names[0] if names else None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -217,7 +217,7 @@ class Report:
 class Config:
     """A whole run: network → compression → placement → simulation and cost → report."""
 
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**32)] = 0
     """Seed of everything random: data split and order, initial weights, devices."""
     network: Network = field(default_factory=Network)
     data: Data = field(default_factory=Data)
@@ -234,7 +234,7 @@ class Config:
         return _without_none(asdict(self))  # type: ignore[call-overload]
 
     def digest(self) -> str:
-        """Hash of the resolved configuration, 8 hex digits: one digest, one result."""
+        """Hash of the resolved configuration, 8 hex digits: it names the run's folder."""
         text = json.dumps(self.resolved(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -357,7 +357,3 @@ def _unwrapped(kind: Any) -> Any:
 
 def _keys(owner: Any) -> list[str]:
     return [item.name for item in fields(owner)] if is_dataclass(owner) else []
-
-
-Overlay = Callable[[Config], Config]
-"""What flags do to a loaded configuration."""

@@ -26,8 +26,9 @@ from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
 from experiments.run_folder import RESULT, RunFolder
-from experiments.setup import Setup, prepare
+from experiments.setup import Setup, prepare, weights_hash
 from hwmodels import Estimate
+from hwmodels.errors import UserError
 from mapping import CrossbarNetwork, Placement
 
 SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
@@ -40,19 +41,20 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
     The same configuration goes on where an earlier run stopped, or reads the finished result. Raises UserError for
     a user's mistake (before anything is written, where it can be known before).
     """
-    finished = _finished(config, out, name)
+    finished = _finished(config, out, name, progress)
     if finished is not None:
         progress.note(f"This run is finished; reading {out / RESULT}.")
         return finished
     setup = prepare(config, name, progress)
-    with RunFolder(out, config, name) as folder:
+    with RunFolder(out, config, name, weights_hash(config)) as folder:
         dense = _dense(setup, folder, progress)
         compressed = _compress(setup, folder, dense.network, progress)
         placement = _place(setup, folder, compressed, progress)
+        quantised = _quantised(setup, folder, compressed, placement, progress)
         seeds = _simulate(setup, folder, placement, progress)
         baseline, cost = _price(setup, folder, dense.network, placement, progress)
         outcome = Outcome(
-            accuracy={"dense": dense.accuracy, **compressed.stages},
+            accuracy={"dense": dense.accuracy, "pruned": compressed.stages["pruned"], "quantised": quantised},
             training=dense.history,
             compressed=compressed,
             placement=placement,
@@ -76,12 +78,16 @@ class _Dense:
     history: pd.DataFrame
 
 
-def _finished(config: Config, out: Path, name: str) -> dict[str, Any] | None:
+def _finished(config: Config, out: Path, name: str, progress: Progress) -> dict[str, Any] | None:
     """The record of a finished run of this very configuration; any other content is refused."""
     if not (out / RESULT).exists():
         return None
-    with RunFolder(out, config, name):
-        return report.load(out)
+    with RunFolder(out, config, name, weights_hash(config)):
+        try:
+            return report.load(out)
+        except UserError as error:
+            progress.note(f"{error} Its stages are kept; writing it anew.")
+            return None
 
 
 @contextmanager
@@ -166,6 +172,18 @@ def _place(setup: Setup, folder: RunFolder, compressed: Compressed, progress: Pr
     return placement
 
 
+def _quantised(
+    setup: Setup, folder: RunFolder, compressed: Compressed, placement: Placement, progress: Progress
+) -> float:
+    """Accuracy of the network on its levels; weights that compression left free snap to them when they are placed."""
+    if all(layer.snap_error == 0 for layer in placement.layers.values()):
+        return compressed.stages["quantised"]
+    with _timed(folder, "place"), progress.task("Testing the placed weights", 1) as task:
+        accuracy = _test_accuracy(setup)(placement.reference())
+        task.advance()
+    return accuracy
+
+
 def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: Progress) -> list[dict[str, Any]]:
     """Run the test set on as many chips as asked; every finished chip is kept."""
     wanted, seed = setup.config.simulate.seeds, setup.config.seed
@@ -183,7 +201,8 @@ def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: P
             accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
             clipping = {layer: asdict(counts) for layer, counts in network.clipping().items()}
             network.reset_clipping()
-            done.append({"seed": number, "accuracy": accuracy, "clipping": clipping})
+            seeds = {"chip": number, "seed": device_seed(seed, number)}
+            done.append({**seeds, "accuracy": accuracy, "clipping": clipping})
             folder.write(SEEDS, done)
             task.advance(detail=f"accuracy {100 * accuracy:.2f} %")
     return done

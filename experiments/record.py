@@ -16,6 +16,7 @@ from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
 from mapping import Placement
+from mapping.placement import LayerPlacement
 
 CONFIDENCE = 0.95
 CLIPPED_WARNING = 1e-3
@@ -53,6 +54,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     layers = layer_table(outcome)
     placed_cost, baseline_cost = outcome.cost["placed"], outcome.cost["baseline"]
     violations = compressed.violations()
+    off_levels = sum(off_grid(layer, compressed) for layer in placement.layers.values())
     total, kept = sum(layers["weights"].tolist()), sum(layers["kept"].tolist())
     pairs = {
         key: {"baseline": float(baseline_cost.totals[key]), "placed": float(placed_cost.totals[key])}
@@ -82,7 +84,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
             "energy": saved(pairs["energy_nj"]),
             "arrays": saved(arrays),
         },
-        "levels_violations": violations["levels"],
+        "levels_violations": violations["levels"] + off_levels,
         "constraint_violations": violations["constraints"],
         "layers": layers.to_dict("records"),
         "digital": [vars(item) for item in placement.digital],
@@ -98,9 +100,23 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
-        "seeds": pd.DataFrame([{"seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]),
+        "seeds": pd.DataFrame(
+            [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
+        ),
     }
     return record, tables
+
+
+def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
+    """Weights of a layer that stand on arrays with another value than compression gave them.
+
+    Counted where compression quantised the layer; a layer that it left free has no levels to miss, and what placing
+    moved there is the layer's snap_error.
+    """
+    if layer.name not in compressed.grids:
+        return 0
+    weight = compressed.model.get_submodule(layer.name).weight
+    return int((layer.weights() != weight.detach().cpu()).sum())
 
 
 def saved(pair: dict[str, Any]) -> float:
@@ -161,6 +177,13 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
     share = outcome.placement.macs_on_arrays
     if share < 0.999:
         found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")
+    free = [layer for layer in outcome.placement.layers.values() if layer.snap_error > 0]
+    if free:
+        worst = max(free, key=lambda layer: layer.snap_error)
+        found.append(
+            f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
+            f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
+        )
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
     if setup.array.device.unverified:

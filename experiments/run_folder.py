@@ -28,15 +28,17 @@ class RunFolder:
     path: the folder. The same configuration finds its finished stages there; another one is refused.
     """
 
-    def __init__(self, path: Path, config: Config, name: str) -> None:
+    def __init__(self, path: Path, config: Config, name: str, weights: str | None = None) -> None:
         """Take the folder for this configuration, making it if it is missing.
+
+        weights: hash of the weights file that the run starts from, None without one.
 
         Raises UserError when it is a file, holds something else or another run, cannot be written, or is in
         use by another process. Nothing is written before these checks.
         """
         self.path = path
         self._lock: IO[str] | None = None
-        identity = {"schema": SCHEMA, "name": name, "digest": config.digest()}
+        identity = {"schema": SCHEMA, "name": name, "digest": config.digest(), "weights_sha256": weights}
         _check(path, identity)
         try:
             self.state.mkdir(parents=True, exist_ok=True)
@@ -79,22 +81,34 @@ class RunFolder:
         write_json(self.path / name, value)
 
 
-def _check(path: Path, identity: dict[str, str]) -> None:
+def _check(path: Path, identity: dict[str, str | None]) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{str(path)!r} is a file; choose another --out.")
     if not path.is_dir():
         return
     found = read_json(path / IDENTITY)
     if found is None:
-        # A run that was stopped between making its folder and signing it leaves nothing but an empty state folder.
-        if any(item.name not in ("state", "config.toml") for item in path.iterdir()):
+        # A run that was killed between making its folder and signing it leaves these, or a file half-written.
+        if any(item.name not in ("state", "config.toml") and not _temporary(item) for item in path.iterdir()):
             raise UserError(f"{str(path)!r} holds other files and no run; choose another --out.")
         return
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise UserError(f"{str(path / IDENTITY)!r} is not of this program; choose another --out.")
     if found.get("digest") != identity["digest"]:
         raise UserError(
             f"{str(path)!r} holds another run ({found.get('name')}-{found.get('digest')}, "
             f"this one is {identity['name']}-{identity['digest']}); choose another --out or remove that folder."
         )
+    if found.get("weights_sha256") != identity["weights_sha256"]:
+        raise UserError(
+            f"{str(path)!r} holds a run from another content of the weights file; choose another --out or remove "
+            "that folder."
+        )
+
+
+def _temporary(path: Path) -> bool:
+    """Whether a file is what an interrupted `write_text` leaves behind."""
+    return path.name.startswith((f".{IDENTITY}.", ".config.toml."))
 
 
 def read_json(path: Path) -> Any | None:

@@ -6,6 +6,7 @@ before the first stage runs, and before anything is written.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ class Setup:
 def prepare(config: Config, name: str, progress: Progress) -> Setup:
     """Build everything a configuration names; every mistake in it is a UserError here."""
     array = array_spec(config)
+    baseline = baseline_spec(config, array)
     library = Library.load(config.hardware.library)
+    check_converters(library, array)
     dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
@@ -88,12 +91,21 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         dataset=dataset,
         network=network,
         array=array,
-        baseline=array.for_weight_bits(config.hardware.baseline_bits),
+        baseline=baseline,
         library=library,
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
     )
+
+
+def weights_hash(config: Config) -> str | None:
+    """SHA-256 of the weights file that a configuration names: the same path with other weights is another run."""
+    path = Path(config.network.weights) if config.network.weights else None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def device(config: Config) -> Device:
@@ -118,6 +130,29 @@ def array_spec(config: Config) -> ArraySpec:
         return ArraySpec(device=device(config), **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
+
+
+def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
+    """The arrays of the unpruned baseline: as many slices as its precision takes."""
+    try:
+        return array.for_weight_bits(config.hardware.baseline_bits)
+    except ValidationError as error:
+        raise UserError(
+            f"The baseline of hardware.baseline_bits = {config.hardware.baseline_bits} does not fit cells of "
+            f"{array.device.levels} levels: {_reasons(error)}."
+        ) from None
+
+
+def check_converters(library: Library, array: ArraySpec) -> None:
+    """Refuse converters that the library cannot price, before hours of training are spent on them."""
+    try:
+        if array.adc_bits is not None:
+            library.adc.part(array.adc_bits, "ADC (crossbar.adc_bits)", library.name)
+        if array.input_bits is not None:
+            library.dac.part(array.dac_bits, "DAC (crossbar.dac_bits)", library.name)
+    except UserError as error:
+        # A tile table says 0 where a configuration says "ideal".
+        raise UserError(str(error).replace("0 for no converter", '"ideal" for no converter')) from None
 
 
 def compression_plan(config: Config, array: ArraySpec) -> Plan:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossbar import ArraySpec
 from crossbar.converters import input_codes
 from crossbar.strip import Strip
+from hwmodels.errors import UserError
 from mapping.placement import LayerPlacement, Piece
 
 Conductances = Callable[[Piece], np.ndarray]
@@ -97,10 +98,13 @@ def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:
 
 
 def layer_codes(x: Tensor, placed: LayerPlacement, spec: ArraySpec) -> list[tuple[float, Tensor]]:
-    """The input phases of a layer: (+1, codes of the positive part) and, for signed inputs, (−1, of the negative)."""
+    """The input phases of a layer: (+1, codes of the positive part) and, for signed inputs, (−1, of the negative).
+
+    Ideal inputs have no range, so a negative value that calibration did not see gets its phase all the same.
+    """
     scale = placed.calibration.input_scale
     phases = [(1.0, input_codes(x, scale, spec.input_bits))]
-    if placed.calibration.signed:
+    if placed.calibration.signed or (spec.input_bits is None and bool((x < 0).any())):
         phases.append((-1.0, input_codes(-x, scale, spec.input_bits)))
     return phases
 
@@ -132,6 +136,14 @@ class CrossbarLayer(nn.Module):
         if spec.adc_bits is not None and calibration.adc_full_scale_s > 0:
             self._step = calibration.adc_full_scale_s / unit_conductance(spec) / (2**spec.adc_bits - 1)
 
+    @property
+    def weight(self) -> Tensor:
+        """Not there: the weight stands on crossbars; a network that reads it past its layer is told so."""
+        raise UserError(
+            f"The network reads the weight of layer {self.placed.name!r} directly, but that stands on crossbars; "
+            "call the layer instead."
+        )
+
     def load(self, strips: list[PlacedStrip]) -> None:
         """Take over programmed strips."""
         self._state.strips = strips
@@ -150,9 +162,9 @@ class CrossbarLayer(nn.Module):
         per_vector = self._elements_per_vector()
         unbatched = input.dim() == (3 if placed.geometry.kind == "Conv2d" else 1)
         x = input.unsqueeze(0) if unbatched else input
-        vectors = max(placed.geometry.vector_count(x) // max(x.shape[0], 1), 1)
+        vectors = max(placed.geometry.vector_count(x[:1]), 1) if len(x) else 1
         step = max(CHUNK_ELEMENTS // (vectors * per_vector), 1)
-        parts = [self._compute(x[i : i + step]) for i in range(0, max(x.shape[0], 1), step)]
+        parts = [self._compute(x[i : i + step]) for i in range(0, max(len(x), 1), step)]
         y = torch.cat(parts) if len(parts) > 1 else parts[0]
         return y.squeeze(0) if unbatched else y
 

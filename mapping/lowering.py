@@ -34,6 +34,11 @@ class Geometry:
             rows *= size
         return LayerShape(rows=rows, cols=out // self.groups, groups=self.groups, positions=positions)
 
+    @property
+    def batched_dims(self) -> int:
+        """Axes that an input with a batch axis has at least."""
+        return 2 if self.kind == "Linear" else 4
+
     def output_size(self, x: Tensor) -> tuple[int, int]:
         """Height and width of a convolution's output for input x (…, channels, height, width)."""
         left, right, top, bottom = self.padding
@@ -57,15 +62,16 @@ class Geometry:
         if any(self.padding):
             images = F.pad(images, self.padding, mode=self.padding_mode)
         patches = F.unfold(images, self.weight_shape[2:], dilation=self.dilation, stride=self.stride)
-        batch, _, positions = patches.shape
-        return patches.reshape(batch, self.groups, -1, positions).permute(0, 3, 1, 2).flatten(0, 1)
+        batch, rows, positions = patches.shape
+        return patches.reshape(batch, self.groups, rows // self.groups, positions).permute(0, 3, 1, 2).flatten(0, 1)
 
     def output(self, y: Tensor, x: Tensor) -> Tensor:
         """Output vectors (n, groups, cols) as the layer's output tensor for input x."""
         if self.kind == "Linear":
-            return y.reshape(*x.shape[:-1], -1)
+            return y.reshape(*x.shape[:-1], y.shape[1] * y.shape[2])
         height, width = self.output_size(x)
-        images = y.reshape(-1, height, width, y.shape[1] * y.shape[2]).permute(0, 3, 1, 2)
+        batch = x.shape[0] if x.dim() == 4 else 1
+        images = y.reshape(batch, height, width, y.shape[1] * y.shape[2]).permute(0, 3, 1, 2)
         return images if x.dim() == 4 else images.squeeze(0)
 
 

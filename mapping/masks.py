@@ -54,8 +54,8 @@ def level_indices(
         grid = LevelGrid(values, _fitted_scale(matrix, live, values, scale))
     elif grid.values.shape != values.shape or not np.allclose(grid.values, values, rtol=0, atol=1e-12):
         raise UserError(
-            f"Layer {name!r} was quantised to {grid.values.size} levels that are not those of the array "
-            f"({values.size} levels); compress and place with the same array."
+            f"Layer {name!r} was quantised to {grid.values.size} levels, and their values are not those of the array's "
+            f"{values.size} levels; compress and place with the same array."
         )
     index = grid.index(matrix)
     norm = float(np.linalg.norm(matrix[live]))
@@ -68,5 +68,5 @@ def _fitted_scale(matrix: np.ndarray, live: np.ndarray, values: np.ndarray, scal
         return np.float64(fit_scale(matrix[live], values))  # type: ignore[return-value]
     if scale != "channel":
         raise UserError(f"Unknown scale {scale!r}; choose 'layer' or 'channel'.")
-    cols = range(matrix.shape[2])
-    return np.array([fit_scale(matrix[:, :, c][live[:, :, c]], values) for c in cols])
+    groups, _, cols = matrix.shape
+    return np.array([[fit_scale(matrix[g, :, c][live[g, :, c]], values) for c in range(cols)] for g in range(groups)])

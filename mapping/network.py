@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,16 @@ class CrossbarNetwork(nn.Module):
             module = self.model.get_submodule(layer.name)
             replacement = CrossbarLayer(layer, placement.array, getattr(module, "bias", None))
             self._layers[layer.name] = replacement
-            self.model = _replaced(self.model, layer.name, replacement)
+            for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
+                self.model = _replaced(self.model, name, replacement)
         self.program(seed)
         self.eval()
 
     def program(self, seed: int) -> None:
         """Write every cell anew with the device's errors and faults; one seed is one chip."""
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise UserError(f"The device seed must be a whole number, at least 0, not {seed!r}.")
-        self.seed = seed
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+            raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
+        self.seed = seed = int(seed)
         device: Device = self.placement.array.device
 
         def cells(piece: Piece) -> np.ndarray:

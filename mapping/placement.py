@@ -82,7 +82,7 @@ class LayerPlacement:
         for tile in self.tiles:
             index, live = spec.encoding.decode(self.cell_codes(tile, spec))
             at = np.ix_(tile.rows, tile.cols)
-            scale = self.grid.scale if self.grid.scale.ndim == 0 else self.grid.scale[tile.cols]
+            scale = self.grid.scale if self.grid.scale.ndim == 0 else self.grid.scale[tile.group, tile.cols]
             weights = LevelGrid(self.grid.values, scale).weights(index)
             matrix[tile.group][at] = np.where(live, weights, np.float32(0))
         return torch.from_numpy(np.ascontiguousarray(from_matrix(matrix, self.geometry.weight_shape)))
@@ -108,7 +108,8 @@ class Placement:
 
     array: the arrays' spec; layers: by module name, in execution order; digital: what stays digital and why;
     macs_total: multiply-accumulates per inference of the whole network; network: the original module (its
-    biases, normalisation and activations run digitally), None when loaded without one.
+    biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
+    beside the placed weights (biases, normalisation) as they were placed, when loaded.
     """
 
     array: ArraySpec
@@ -116,6 +117,7 @@ class Placement:
     digital: tuple[DigitalLayer, ...]
     macs_total: int
     network: nn.Module | None = field(default=None, repr=False)
+    digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def pieces(self) -> Iterator[Piece]:
         """Every array with its contents, numbered in the order layer, tile, sign, slice.
@@ -178,10 +180,10 @@ class Placement:
             "array_cols": spec.cols,
             "live_cells": int(carried.sum()),
             "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
-            "cell_bits": float(np.log2(spec.device.levels)),
+            "cell_bits": (spec.device.levels - 1).bit_length(),
             "reads_per_inference": layer.shape.positions,
             "input_cycles": spec.input_cycles * layer.calibration.phases,
-            "dac_bits": spec.dac_bits,
+            "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
             "adc_bits": spec.adc_bits or 0,
             "cols_per_adc": spec.columns_per_converter,
             "g_sum_s": float(piece.target.sum()),
@@ -245,13 +247,15 @@ class Placement:
     def reference(self, network: nn.Module | None = None) -> nn.Module:
         """The quantised torch network that ideal arrays must equal; a copy in evaluation mode.
 
-        network: the module to take everything digital from; default: the one that was placed.
+        network: the module whose structure to take; default: the one that was placed. A loaded placement brings its
+        own biases and normalisation and puts them into the copy.
         Raises UserError when there is none, or when it lacks a placed layer.
         """
         source = network if network is not None else self.network
         if source is None:
             raise UserError("This placement was loaded without its network; pass it: reference(network).")
         model = copy.deepcopy(source).eval()
+        _restore_digital(model, self.digital_state)
         for layer in self.layers.values():
             target = _weight_of(model, layer)
             with torch.no_grad():
@@ -273,7 +277,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "array_cols": "int64",
     "live_cells": "int64",
     "max_live_per_col": "int64",
-    "cell_bits": "float64",
+    "cell_bits": "int64",
     "reads_per_inference": "int64",
     "input_cycles": "int64",
     "dac_bits": "int64",
@@ -284,6 +288,15 @@ _TILE_COLUMNS: dict[str, str] = {
     "t_read_s": "float64",
     "outputs": "int64",
 }
+
+
+def _restore_digital(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Put the digital tensors of a loaded placement back; a network that lacks one or shapes it otherwise is refused."""
+    present = model.state_dict()
+    for key, value in state.items():
+        if key not in present or present[key].shape != value.shape:
+            raise UserError(f"The network has no {key!r} of shape {tuple(value.shape)}, which this placement holds.")
+    model.load_state_dict(state, strict=False)
 
 
 def _weight_of(model: nn.Module, layer: LayerPlacement) -> torch.Tensor:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
+import safetensors.torch
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from crossbar import ArraySpec, LayerShape, LevelGrid
@@ -38,7 +39,7 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
     """
     path = Path(folder)
     tensors = _tensors(placement)
-    content = safetensors.numpy.save(tensors)
+    content = safetensors.torch.save(tensors)
     head = {
         "schema": SCHEMA,
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
@@ -70,38 +71,42 @@ def load(folder: str | os.PathLike[str]) -> Placement:
         raise UserError(f"The placement in {str(path)!r} lacks {TENSOR_FILE}: {error.strerror or error}.") from None
     if hashlib.sha256(content).hexdigest() != head["tensors_sha256"]:
         raise UserError(f"The placement in {str(path)!r} is damaged: {TENSOR_FILE} does not match {JSON_FILE}.")
-    tensors = safetensors.numpy.load(content)
+    tensors = safetensors.torch.load(content)
     try:
         array = TypeAdapter(ArraySpec).validate_python(_retupled(head["array"]))
-        layers = {item["name"]: _layer(item, tensors) for item in head["layers"]}
+        layers = {item["name"]: _layer(item, _own(tensors, item["name"])) for item in head["layers"]}
         digital = tuple(DigitalLayer(**item) for item in head["digital"])
-        return Placement(array=array, layers=layers, digital=digital, macs_total=head["macs_total"])
+        state = {key.removeprefix("digital/"): value for key, value in tensors.items() if key.startswith("digital/")}
+        return Placement(
+            array=array, layers=layers, digital=digital, macs_total=head["macs_total"], digital_state=state
+        )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None
 
 
-def _tensors(placement: Placement) -> dict[str, np.ndarray]:
-    tensors: dict[str, np.ndarray] = {}
+def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
     for layer in placement.layers.values():
         tiles = layer.tiles
         none = [np.zeros(0, dtype=np.int32)]
-        tensors |= {
-            f"{layer.name}/index": np.ascontiguousarray(layer.index),
-            f"{layer.name}/live": layer.live.astype(np.uint8),
-            f"{layer.name}/levels": layer.grid.values,
-            f"{layer.name}/scale": np.atleast_1d(layer.grid.scale),
-            f"{layer.name}/drive": layer.calibration.drive,
-            f"{layer.name}/tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
-            f"{layer.name}/tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
-            f"{layer.name}/tile_sizes": np.array(
+        own = {
+            "index": layer.index,
+            "live": layer.live.astype(np.uint8),
+            "levels": layer.grid.values,  # noqa: PD011  no pandas here
+            "scale": layer.grid.scale,
+            "drive": layer.calibration.drive,
+            "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
+            "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
+            "tile_sizes": np.array(
                 [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles], dtype=np.int32
             ).reshape(-1, 3),
         }
-    if placement.network is not None:
-        placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
-        for key, value in placement.network.state_dict().items():
-            if key not in placed:
-                tensors[f"digital/{key}"] = np.ascontiguousarray(value.detach().cpu().numpy())
+        tensors |= {f"{layer.name}/{key}": torch.from_numpy(value.copy(order="C")) for key, value in own.items()}
+    placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
+    state = placement.digital_state if placement.network is None else placement.network.state_dict()
+    for key, value in state.items():
+        if key not in placed:
+            tensors[f"digital/{key}"] = value.detach().cpu().clone().contiguous()
     return tensors
 
 
@@ -135,20 +140,27 @@ def _head(path: Path) -> dict[str, Any]:
     return head
 
 
-def _layer(head: dict[str, Any], tensors: dict[str, np.ndarray]) -> LayerPlacement:
-    name = head["name"]
-    sizes = tensors[f"{name}/tile_sizes"]
-    rows = np.split(tensors[f"{name}/tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
-    cols = np.split(tensors[f"{name}/tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
+def _own(tensors: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
+    """The arrays of one layer by their short names."""
+    return {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS}
+
+
+_ARRAYS = ("index", "live", "levels", "scale", "drive", "tile_rows", "tile_cols", "tile_sizes")
+
+
+def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
+    sizes = own["tile_sizes"]
+    rows = np.split(own["tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
+    cols = np.split(own["tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
     return LayerPlacement(
-        name=name,
+        name=head["name"],
         geometry=Geometry(**_retupled(head["geometry"])),
         shape=LayerShape(**head["shape"]),
-        grid=LevelGrid(tensors[f"{name}/levels"], tensors[f"{name}/scale"]),
-        index=tensors[f"{name}/index"],
-        live=tensors[f"{name}/live"].astype(bool),
+        grid=LevelGrid(own["levels"], own["scale"]),
+        index=own["index"],
+        live=own["live"].astype(bool),
         tiles=tuple(Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)),
-        calibration=Calibration(**head["calibration"], drive=tensors[f"{name}/drive"]),
+        calibration=Calibration(**head["calibration"], drive=own["drive"]),
         snap_error=head["snap_error"],
     )
 

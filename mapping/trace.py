@@ -55,8 +55,19 @@ class Trace:
 
 
 def as_tuple(example_input: Inputs) -> tuple[Tensor, ...]:
-    """The inputs of one call as a tuple; a single tensor stands for itself."""
-    return (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+    """The inputs of one call as a tuple; a single tensor stands for itself.
+
+    Raises UserError for anything but tensors with a batch of at least one sample and finite values.
+    """
+    inputs = (example_input,) if isinstance(example_input, Tensor) else example_input
+    if not isinstance(inputs, tuple) or not inputs or not all(isinstance(item, Tensor) for item in inputs):
+        raise UserError(f"The example input is a tensor or a tuple of tensors, not a {type(example_input).__name__}.")
+    if inputs[0].dim() == 0 or inputs[0].shape[0] == 0:
+        raise UserError(f"The example input of shape {tuple(inputs[0].shape)} has no samples; give at least one.")
+    for item in inputs:
+        if item.is_floating_point() and not bool(torch.isfinite(item).all()):
+            raise UserError("The example input holds NaN or infinite values; ranges cannot be calibrated on it.")
+    return inputs
 
 
 def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -93,6 +104,8 @@ def trace(model: nn.Module, example_input: Inputs) -> Trace:
     try:
         with quiet_eval(model), counter:
             model(*inputs)
+    except UserError:
+        raise
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise UserError(f"The network does not run on the example input of shape {shapes}: {error}") from error
@@ -108,7 +121,13 @@ def trace(model: nn.Module, example_input: Inputs) -> Trace:
 def _recorder(name: str, seen: dict[str, TracedLayer]) -> Any:
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         layer = seen.setdefault(name, TracedLayer(name=name, module=module, geometry=geometry(module)))
-        layer.vectors += layer.geometry.vector_count(first_input(args, kwargs))
+        x = first_input(args, kwargs)
+        if x.dim() < layer.geometry.batched_dims:
+            raise UserError(
+                f"Layer {name!r} gets an input of shape {tuple(x.shape)} without a batch axis; give the example a first "
+                "axis that counts samples."
+            )
+        layer.vectors += layer.geometry.vector_count(x)
 
     return record
 

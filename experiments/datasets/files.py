@@ -18,16 +18,16 @@ def locate(root: Path, subfolder: str, names: tuple[str, ...], title: str, origi
     """Paths of the files `names` in `root/subfolder`, each plain, `.gz` or `.xz`, the first that is there.
 
     title, origin: what the data set is called and where one gets it, for the message.
-    Raises UserError when a file is missing, naming the folder and every path tried.
+    Raises UserError when a file is missing, naming the folder and every path looked for.
     """
     folder = root / subfolder
     tried = {name: [folder / (name + ending) for ending in _UNPACK] for name in names}
     found = {name: next((path for path in paths if path.is_file()), None) for name, paths in tried.items()}
-    missing = [path for name, paths in tried.items() if found[name] is None for path in paths]
+    missing = [str(folder / name) for name in names if found[name] is None]
     if missing:
         raise UserError(
             f"{title} is not complete in {folder}{'' if folder.is_dir() else ' (no such folder)'}. "
-            f"Not there: {', '.join(map(str, missing))}. Get the files from {origin} and point --data-dir "
+            f"Not there, neither plain nor as .gz or .xz: {', '.join(missing)}. Get the files from {origin} and point --data-dir "
             f"(data.dir in the configuration) at the folder that holds {subfolder}/."
         )
     return tuple(path for path in found.values() if path is not None)

@@ -36,6 +36,48 @@ def test_the_calibrated_input_range_does_not_limit_ideal_arrays(network, images,
     assert torch.allclose(_run(placement, 3 * images), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_ideal_inputs_may_turn_negative_after_calibration(ideal):
+    torch.manual_seed(0)
+    net = nn.Linear(6, 4)
+    placement = mapping.place(net, ideal, torch.rand(8, 6))
+    x = torch.randn(16, 6)
+    with torch.no_grad():
+        assert torch.allclose(_run(placement, x), placement.reference()(x), atol=1e-6)
+
+
+def test_a_layer_under_two_names_runs_on_its_arrays_under_both(ideal):
+    torch.manual_seed(0)
+    shared = nn.Linear(6, 6)
+    net = nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(6, 2))
+    x = torch.rand(4, 6)
+    placement = mapping.place(net, ideal, x)
+    assert placement.layers["0"].shape.positions == 2
+    chip = mapping.CrossbarNetwork(placement)
+    assert not any(isinstance(module, nn.Linear) for module in chip.modules())
+    with torch.no_grad():
+        assert torch.allclose(chip(x), placement.reference()(x), atol=1e-6)
+
+
+def test_reading_a_weight_past_its_layer_is_a_clear_error(ideal):
+    class Peeks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.fc(x) + self.fc.weight.sum()
+
+    chip = mapping.CrossbarNetwork(mapping.place(Peeks(), ideal, torch.rand(2, 4)))
+    with pytest.raises(UserError, match="reads the weight of layer 'fc' directly"):
+        chip(torch.rand(2, 4))
+
+
+def test_no_samples_give_no_outputs(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec, images))
+    with torch.no_grad():
+        assert chip(images[:0]).shape == (0, 10)
+
+
 def test_more_bits_come_closer(network, images, spec):
     errors = []
     for bits in (4, 6, 8, 10, 12):

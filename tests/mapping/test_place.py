@@ -6,6 +6,7 @@ from torch.nn.utils import parametrizations, prune
 
 import mapping
 from crossbar import LevelGrid
+from hwmodels import estimate
 from hwmodels.errors import UserError
 
 
@@ -49,7 +50,7 @@ def test_a_scale_per_column_snaps_closer(images, ideal):
     layer = mapping.place(net, ideal, images).layers["0"]
     column = mapping.place(net, ideal, images, scale="channel").layers["0"]
     assert column.snap_error < layer.snap_error / 2
-    assert column.grid.scale.shape == (8,)
+    assert column.grid.scale.shape == (1, 8)
     assert torch.equal(column.weights(), column.weights_from_cells(ideal))
 
 
@@ -206,3 +207,86 @@ def test_something_that_is_no_network(ideal, images):
 def test_an_unknown_scale(network, images, ideal):
     with pytest.raises(UserError, match="'layer' or 'channel'"):
         mapping.place(network, ideal, images, scale="row")
+
+
+def test_a_scale_per_column_sees_every_group(ideal):
+    """A depthwise layer has one column a group: each gets its own scale."""
+    torch.manual_seed(0)
+    net = nn.Conv2d(8, 8, 3, groups=8, bias=False)
+    with torch.no_grad():
+        net.weight *= torch.logspace(-7, 0, 8).view(-1, 1, 1, 1)
+    layer = mapping.place(net, ideal, torch.rand(2, 8, 6, 6), scale="channel").layers[""]
+    assert bool((layer.weights().flatten(1).abs().amax(1) > 0).all())
+    weight = net.weight.detach()
+    relative = (layer.weights() - weight).flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1)
+    assert float(relative.max()) < 0.1
+
+
+@pytest.mark.parametrize("levels", [2, 3, 10, 100])
+def test_any_number_of_levels_can_be_priced(ideal, quiet_device, levels):
+    spec = ideal.with_(device=quiet_device.with_(levels=levels), input_bits=8, adc_bits=8)
+    tiles = mapping.place(nn.Linear(6, 4), spec, torch.rand(3, 6)).tiles
+    assert set(tiles["cell_bits"]) == {int(np.ceil(np.log2(levels)))}
+    assert estimate(tiles, "isaac-32nm").totals["arrays"] == tiles["array"].nunique()
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "value"),
+    [
+        ({"dac_bits": 2}, "dac_bits", 2),
+        ({"dac_bits": 2}, "input_cycles", 4),
+        ({"input_bits": 4}, "input_cycles", 4),
+        ({"input_bits": None}, "dac_bits", 0),
+        ({"adc_bits": 6}, "adc_bits", 6),
+        ({"adc_bits": None}, "adc_bits", 0),
+        ({"cols_per_adc": 4}, "cols_per_adc", 4),
+        ({}, "cols_per_adc", 8),
+        ({"t_read_s": 5e-8}, "t_read_s", 5e-8),
+        ({"rows": 32}, "array_rows", 32),
+        ({"cols": 16}, "array_cols", 16),
+    ],
+)
+def test_every_field_of_the_array_is_in_its_tiles(spec, changes, column, value):
+    spec = spec.with_(input_bits=8, dac_bits=1).with_(**changes)
+    tiles = mapping.place(nn.Linear(20, 9), spec, torch.rand(3, 20)).tiles
+    assert set(tiles[column]) == {value}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dac_bits": 2}, {"adc_bits": 6}, {"cols_per_adc": 4}, {"t_read_s": 2e-7}, {"input_bits": 4}, {"idle": "hrs"},
+     {"slices": 2}, {"rows": 32}, {"cols": 16}],
+)  # fmt: skip
+def test_every_field_of_the_array_moves_the_cost(spec, changes):
+    spec = spec.with_(input_bits=8)
+    torch.manual_seed(0)
+    net, x = nn.Linear(20, 9), torch.rand(3, 20)
+    before = estimate(mapping.place(net, spec, x).tiles, "isaac-32nm").totals
+    after = estimate(mapping.place(net, spec.with_(**changes), x).tiles, "isaac-32nm").totals
+    assert before != after
+
+
+def test_the_read_voltage_moves_the_energy_of_the_cells_as_its_square(spec):
+    net, x = nn.Linear(20, 9), torch.rand(3, 20)
+    hot = spec.with_(device=spec.device.with_(read_voltage_v=2 * spec.device.read_voltage_v))
+    cold_j, hot_j = (mapping.place(net, s, x).tiles["read_energy_j"].sum() for s in (spec, hot))
+    assert hot_j == pytest.approx(4 * cold_j)
+
+
+def test_the_full_range_is_every_cell_at_its_most(spec):
+    layer = mapping.place(nn.Linear(5, 3), spec.with_(adc_range="full", dac_bits=2), torch.rand(4, 5)).layers[""]
+    assert layer.calibration.adc_full_scale_s == pytest.approx(spec.rows * spec.device.g_max_s * 3)
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (torch.rand(3, 8, 8), "without a batch axis"),
+        (torch.rand(0, 3, 8, 8), "has no samples"),
+        ([torch.rand(2, 3, 8, 8)], "not a list"),
+        (torch.full((2, 3, 8, 8), float("nan")), "NaN or infinite"),
+    ],
+)
+def test_odd_example_inputs_are_refused(network, ideal, example, message):
+    with pytest.raises(UserError, match=message):
+        mapping.place(network, ideal, example)
