@@ -19,7 +19,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from hwmodels import atomic
 from hwmodels.errors import UserError
 
 SCHEMA = "ohmweave.checkpoint/1"
@@ -48,9 +48,8 @@ def save(
     head = {"schema": SCHEMA, "tensors": file, "sha256": digest, "meta": meta}
     text = json.dumps(head, allow_nan=False, indent=1)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / file, content)
-        _replace(folder / f"{name}.json", text.encode())
+        atomic.write(folder / file, content)
+        atomic.write(folder / f"{name}.json", text)
         for old in folder.glob(f"{name}-*.safetensors"):
             if old.name != file:
                 old.unlink(missing_ok=True)
@@ -131,22 +130,3 @@ def unflatten(tensors: dict[str, Tensor], skeleton: Any) -> Any:
 
 def _join(path: str, key: object) -> str:
     return f"{path}/{key}" if path else str(key)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must reach the disk before an older file is removed
-    finally:
-        os.close(folder)

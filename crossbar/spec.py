@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from os import PathLike
 from math import ceil
+from os import PathLike
 from typing import Annotated, Any, Literal
 
 import numpy as np

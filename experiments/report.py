@@ -7,7 +7,6 @@ again from its folder with `load`, `load_tables` and `write`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -21,6 +20,7 @@ from markupsafe import Markup
 
 from experiments import drawing, figures, page, sheet
 from experiments.wording import plain
+from hwmodels import atomic
 from hwmodels.errors import UserError, unknown
 
 SCHEMA = "ohmweave.result/1"
@@ -85,8 +85,8 @@ def write(
         if name not in drawing.FORMATS:
             raise unknown("picture format", name, drawing.FORMATS)
     for name, table in tables.items():
-        write_atomically(out / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
-        write_atomically(out / "tables" / f"{name}.parquet", _parquet(table))
+        atomic.write(out / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        atomic.write(out / "tables" / f"{name}.parquet", _parquet(table))
     pictures = _pictures(record, tables)
     alternatives = page.alternatives(record, tables)
     drawn: dict[str, dict[str, Markup]] = {}
@@ -94,7 +94,7 @@ def write(
         svg = drawing.render(draw, "svg")
         for fmt in formats:
             data = svg if fmt == "svg" else drawing.render(draw, fmt)
-            write_atomically(out / "figures" / f"{name}.{fmt}", data)
+            atomic.write(out / "figures" / f"{name}.{fmt}", data)
         narrow = drawing.render(draw, "svg", drawing.NARROW)
         drawn[name] = {
             # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
@@ -104,25 +104,11 @@ def write(
     contents = page.contents(record, tables)
     files = {"tables": sorted(tables), "pictures": list(pictures), "formats": list(formats)}
     summary = _environment().get_template("summary.md.j2").render(contents, files=files)
-    write_atomically(out / "summary.md", plain(summary).encode())
+    atomic.write(out / "summary.md", plain(summary))
     html = (
         _environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
     )
-    write_atomically(out / "report.html", html.encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    atomic.write(out / "report.html", html)
 
 
 def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 from experiments.config import Config
+from hwmodels import atomic
 from hwmodels.errors import UserError
 
 IDENTITY = "run.json"
@@ -44,7 +43,7 @@ class RunFolder:
             self.state.mkdir(parents=True, exist_ok=True)
             self._lock = (self.state / "lock").open("w")
             if not (path / IDENTITY).exists():
-                write_text(path / "config.toml", config.toml())
+                atomic.write(path / "config.toml", config.toml())
                 self.write(IDENTITY, identity)
         except OSError as error:
             raise UserError(
@@ -107,8 +106,8 @@ def _check(path: Path, identity: dict[str, str | None]) -> None:
 
 
 def _temporary(path: Path) -> bool:
-    """Whether a file is what an interrupted `write_text` leaves behind."""
-    return path.name.startswith((f".{IDENTITY}.", ".config.toml."))
+    """Whether a file is what an interrupted write leaves behind."""
+    return path.name.startswith(".") and path.name.endswith(atomic.PART)
 
 
 def read_json(path: Path) -> Any | None:
@@ -123,19 +122,4 @@ def read_json(path: Path) -> Any | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are bugs, not numbers."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole or not at all: a temporary file beside it, then one rename."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    atomic.write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -291,7 +291,7 @@ _TILE_COLUMNS: dict[str, str] = {
 
 
 def _restore_digital(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Put the digital tensors of a loaded placement back; a network that lacks one or shapes it otherwise is refused."""
+    """Put the digital tensors of a loaded placement back; a network that does not have them so is refused."""
     present = model.state_dict()
     for key, value in state.items():
         if key not in present or present[key].shape != value.shape:

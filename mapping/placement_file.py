@@ -22,6 +22,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from crossbar import ArraySpec, LayerShape, LevelGrid
+from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
 from mapping.placement import Calibration, LayerPlacement, Placement
@@ -49,11 +50,8 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
         "digital": [asdict(item) for item in placement.digital],
     }
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        for name, data in ((TENSOR_FILE, content), (JSON_FILE, json.dumps(head, indent=1).encode())):
-            temporary = path / f".{name}.part"
-            temporary.write_bytes(data)
-            os.replace(temporary, path / name)
+        atomic.write(path / TENSOR_FILE, content)
+        atomic.write(path / JSON_FILE, json.dumps(head, indent=1))
     except OSError as error:
         raise UserError(f"Cannot write the placement to {str(path)!r}: {error.strerror or error}.") from None
 
@@ -92,7 +90,7 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
         own = {
             "index": layer.index,
             "live": layer.live.astype(np.uint8),
-            "levels": layer.grid.values,  # noqa: PD011  no pandas here
+            "levels": layer.grid.values,
             "scale": layer.grid.scale,
             "drive": layer.calibration.drive,
             "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),

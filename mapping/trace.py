@@ -124,8 +124,8 @@ def _recorder(name: str, seen: dict[str, TracedLayer]) -> Any:
         x = first_input(args, kwargs)
         if x.dim() < layer.geometry.batched_dims:
             raise UserError(
-                f"Layer {name!r} gets an input of shape {tuple(x.shape)} without a batch axis; give the example a first "
-                "axis that counts samples."
+                f"Layer {name!r} gets an input of shape {tuple(x.shape)} without a batch axis; "
+                "give the example a first axis that counts samples."
             )
         layer.vectors += layer.geometry.vector_count(x)
 

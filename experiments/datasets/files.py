@@ -27,8 +27,8 @@ def locate(root: Path, subfolder: str, names: tuple[str, ...], title: str, origi
     if missing:
         raise UserError(
             f"{title} is not complete in {folder}{'' if folder.is_dir() else ' (no such folder)'}. "
-            f"Not there, neither plain nor as .gz or .xz: {', '.join(missing)}. Get the files from {origin} and point --data-dir "
-            f"(data.dir in the configuration) at the folder that holds {subfolder}/."
+            f"Not there, neither plain nor as .gz or .xz: {', '.join(missing)}. Get the files from {origin} and point "
+            f"--data-dir (data.dir in the configuration) at the folder that holds {subfolder}/."
         )
     return tuple(path for path in found.values() if path is not None)
 

@@ -79,14 +79,14 @@ def test_a_new_state_replaces_the_old_one_and_leaves_two_files(tmp_path):
 
 def test_dying_before_the_commit_leaves_the_old_state(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, {"x": torch.tensor(1)}, {"n": 1})
-    replace = checkpoint._replace
+    write = checkpoint.atomic.write
 
-    def die_at_the_commit(path: Path, content: bytes) -> None:
+    def die_at_the_commit(path: Path, content: bytes | str) -> None:
         if path.suffix == ".json":
             raise KeyboardInterrupt
-        replace(path, content)
+        write(path, content)
 
-    monkeypatch.setattr(checkpoint, "_replace", die_at_the_commit)
+    monkeypatch.setattr(checkpoint.atomic, "write", die_at_the_commit)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(tmp_path, {"x": torch.tensor(2)}, {"n": 2})
     tensors, meta = checkpoint.load(tmp_path) or pytest.fail("nothing saved")

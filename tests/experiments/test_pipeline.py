@@ -1,6 +1,7 @@
 """The whole path on a small run: what it leaves behind, that it resumes, and that one field moves every model."""
 
 import json
+import shutil
 
 import jsonschema
 import numpy as np
@@ -160,6 +161,24 @@ def test_a_finished_run_is_read_and_not_run_again(finished):
     before = (out / "result.json").stat().st_mtime_ns
     assert _run(path, out) == record
     assert (out / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_damaged_result_is_written_anew_from_the_kept_stages(finished, tmp_path):
+    path, out, record = finished
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "out" / "result.json").write_text("{")
+    again = _run(path, tmp_path / "out")
+    assert again["accuracy"] == record["accuracy"]
+    assert again["stage_seconds"]["train"] == record["stage_seconds"]["train"]
+
+
+def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(SMALL.replace("[compress]", "[compress]\nquantise = false"))
+    record = _run(path, tmp_path / "out")
+    assert record["accuracy"]["quantised"] != record["accuracy"]["pruned"] or record["warnings"]
+    assert any("snapped to the levels" in warning for warning in record["warnings"])
+    assert record["levels_violations"] == 0
 
 
 class _Stop(Progress):

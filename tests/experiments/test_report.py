@@ -523,20 +523,6 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep" / "report.html"
-    report.write_atomically(path, b"old")
-
-    def full_disk(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        report.write_atomically(path, b"new")
-    assert [item.name for item in path.parent.iterdir()] == ["report.html"]
-    assert path.read_bytes() == b"old"
-
-
 # --- reading -------------------------------------------------------------------------------------------------------
 
 

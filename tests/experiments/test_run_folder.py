@@ -3,7 +3,7 @@ import json
 import pytest
 
 from experiments.config import Config, Crossbar
-from experiments.run_folder import RunFolder, default_folder, read_json, write_text
+from experiments.run_folder import RunFolder, default_folder, read_json
 from hwmodels.errors import UserError
 
 
@@ -56,12 +56,26 @@ def test_a_damaged_file_is_named(tmp_path):
         read_json(tmp_path / "x.json")
 
 
-def test_writing_is_all_or_nothing(tmp_path):
-    write_text(tmp_path / "x.json", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "x.json", "new \ud800")
-    assert (tmp_path / "x.json").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+def test_what_a_kill_leaves_behind_does_not_lock_the_folder(tmp_path):
+    (tmp_path / ".run.json.123.part").write_text("{")
+    (tmp_path / ".config.toml.123.part").write_text("")
+    (tmp_path / "state").mkdir()
+    with RunFolder(tmp_path, Config(), "a"):
+        pass
+
+
+@pytest.mark.parametrize("content", ["[]", '{"schema": "other"}'])
+def test_an_identity_of_something_else_is_refused(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(UserError, match="not of this program"):
+        RunFolder(tmp_path, Config(), "a")
+
+
+def test_other_weights_are_another_run(tmp_path):
+    with RunFolder(tmp_path, Config(), "a", "one"):
+        pass
+    with pytest.raises(UserError, match="another content of the weights file"):
+        RunFolder(tmp_path, Config(), "a", "two")
 
 
 def test_nan_never_reaches_a_result(tmp_path):
