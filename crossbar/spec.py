@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from crossbar.encoding import PairEncoding
 from hwmodels import Device
 from hwmodels.errors import UserError
-from hwmodels.quantities import Count, Positive
+from hwmodels.quantities import Count, NonNegative, Positive
 
 MAX_WEIGHT_LEVELS = 65536
 """A level index is at most 16 bits wide."""
@@ -48,6 +48,8 @@ class ArraySpec:
     cols_per_adc: neighbouring columns that share a converter; default: all columns of the array.
     adc_range: full scale of the converters. "calibrated": the largest column sum of the layer's nominal arrays
         over the calibration inputs; "full": the largest sum that the array could ever give.
+    r_word_ohm, r_bit_ohm: resistance of one segment of a word or bit line [Ω], 0 for an ideal wire;
+    r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`).
     t_read_s: time of one array read [s]; the default is ISAAC's 100 ns cycle (Shafiee et al., ISCA 2016, §V).
 
     Positive and negative weights stand on separate arrays (Yuan et al., ISLPED 2019, §III); every array's
@@ -64,6 +66,10 @@ class ArraySpec:
     adc_bits: Count | None = 8
     cols_per_adc: Count | None = None
     adc_range: Literal["calibrated", "full"] = "calibrated"
+    r_word_ohm: NonNegative = 0.0
+    r_bit_ohm: NonNegative = 0.0
+    r_source_ohm: NonNegative = 0.0
+    r_sink_ohm: NonNegative = 0.0
     t_read_s: Positive = 100e-9
 
     @model_validator(mode="after")
@@ -103,6 +109,11 @@ class ArraySpec:
     def weight_bits(self) -> float:
         """log2 of the magnitudes that a weight can take, plus one for the sign."""
         return self.slices * float(np.log2(self.device.levels)) + 1
+
+    @property
+    def has_wires(self) -> bool:
+        """Whether any wire, driver or read-out has a resistance."""
+        return any((self.r_word_ohm, self.r_bit_ohm, self.r_source_ohm, self.r_sink_ohm))
 
     def weight_levels(self) -> np.ndarray:
         """Every value a weight can take, float64, ascending, in units of the largest.

@@ -162,6 +162,14 @@ class Crossbar:
     """Columns that share a converter; default: all of the array."""
     adc_range: Literal["calibrated", "full"] = "calibrated"
     """Full scale: the largest sum seen in calibration, or the largest possible."""
+    r_word_ohm: NonNegative = 0.0
+    """Resistance of a word-line segment [Ω]; 0: an ideal wire."""
+    r_bit_ohm: NonNegative = 0.0
+    """Resistance of a bit-line segment [Ω]."""
+    r_source_ohm: NonNegative = 0.0
+    """Resistance of a word-line driver [Ω]."""
+    r_sink_ohm: NonNegative = 0.0
+    """Resistance of a bit line's read-out [Ω]."""
     t_read_s: Positive = 100e-9
     """Time of one array read [s]."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from admm import Compressed
+from crossbar import ArraySpec
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -204,9 +205,19 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "Positive and negative arrays are converted apart and subtracted digitally; biases, normalisation and "
         "activations are computed digitally without error.",
         f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
-        "Word and bit lines are ideal conductors: no IR drop is simulated.",
+        _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions
+
+
+def _wires(array: ArraySpec) -> str:
+    if not array.has_wires:
+        return "Word and bit lines are ideal conductors: no IR drop is simulated."
+    return (
+        f"Wires are exact: {array.r_word_ohm:g} Ω a word-line segment, {array.r_bit_ohm:g} Ω a bit-line segment, "
+        f"{array.r_source_ohm:g} Ω a driver, {array.r_sink_ohm:g} Ω a read-out; word lines not in use float. "
+        "The energy of the cells is that behind ideal wires, an upper bound."
+    )
 
 
 def sources(setup: Setup, outcome: Outcome) -> list[dict[str, str]]:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from crossbar import ArraySpec
 from crossbar.converters import input_cycles
+from mapping.cells import nominal
 from mapping.layer import CHUNK_ELEMENTS, PlacedStrip, build_strips, layer_codes, unit_conductance
-from mapping.placement import Calibration, LayerPlacement, Placement
+from mapping.placement import Calibration, LayerPlacement, Piece, Placement
 from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
 CALIBRATION_VECTORS = 20_000
@@ -83,8 +84,11 @@ def _input_range(layer: LayerPlacement, largest: float, signed: bool) -> Calibra
 
 
 def _nominal(placement: Placement) -> list[tuple[LayerPlacement, list[PlacedStrip]]]:
+    def wanted(piece: Piece) -> np.ndarray:
+        return nominal(piece, placement.array)
+
     built = {
-        name: build_strips(placement.layers[name], list(pieces), placement.array, lambda piece: piece.target)
+        name: build_strips(placement.layers[name], list(pieces), placement.array, wanted)
         for name, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer.name)
     }
     return [(layer, built.get(layer.name, [])) for layer in placement.layers.values()]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from hwmodels import Device, program
 from hwmodels.errors import UserError
+from mapping.cells import programmed
 from mapping.layer import Clipping, CrossbarLayer, build_strips
 from mapping.placement import Piece, Placement
 
@@ -45,10 +45,9 @@ class CrossbarNetwork(nn.Module):
         if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
-        device: Device = self.placement.array.device
 
         def cells(piece: Piece) -> np.ndarray:
-            return program(piece.target, device, seed=seed, array=piece.array)
+            return programmed(piece, self.placement.array, self.seed)
 
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):

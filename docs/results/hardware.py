@@ -128,8 +128,11 @@ def goldens() -> pd.DataFrame:
     rows = [
         ("ISAAC core, power", "mW", 24.08, machine("isaac-32nm")[0]),
         ("ISAAC core, area", "mm2", 0.01312, machine("isaac-32nm")[1]),
+        *tiles("ISAAC", "isaac-32nm", (329.8, 0.372), (65_800.0, 85.4)),
         ("FORMS 12 cores, power", "mW", 280.05, 12 * machine("forms-32nm", bits=4, converters=32)[0]),
         ("FORMS 12 cores, area", "mm2", 0.152, 12 * machine("forms-32nm", bits=4, converters=32)[1]),
+        *tiles("FORMS", "forms-32nm", (333.1, 0.39), (66_360.8, 89.15)),
+        ("FORMS tile, area, as the sum of its own two printed parts", "mm2", 0.39, 0.25 + 0.152),
         ("PUMA matrix unit, power (printed from memory)", "mW", 19.09, puma()["unit"][0]),
         ("PUMA core, power", "mW", 42.37, puma()["core"][0]),
         ("PUMA core, area", "mm2", 0.036, puma()["core"][1]),
@@ -163,6 +166,30 @@ def machine(name: str, bits: int = 8, converters: int = 8) -> tuple[float, float
     power = cell.printed_power.si + sum(part.power.si * part.share * count for part, count in counts)
     area = cell.area.si + sum(part.area.si * part.share * count for part, count in counts)
     return power * 1e3, area * 1e6
+
+
+def tiles(
+    who: str, name: str, tile: tuple[float, float], chip: tuple[float, float]
+) -> list[tuple[str, str, float, float]]:
+    """Rows for a tile and a chip of ISAAC or FORMS: power [mW] and area [mm²] as printed (arguments) and from parts."""
+    library = Library.load(name)
+    power, area = (12 * value for value in (machine(name) if who == "ISAAC" else machine(name, bits=4, converters=32)))
+    for extra in ("zero_skip", "sign_indicator"):
+        if extra in library.extra:
+            power += 12e3 * library.extra[extra].power.si
+            area += 12e6 * library.extra[extra].area.si
+    for part in ("buffer", "bus", "accumulator", "adder", "activation", "pooling", "router"):
+        found = getattr(library, part)
+        if found is not None:
+            shared = 4 if part == "router" else 1
+            power, area = power + 1e3 * found.power.si / shared, area + 1e6 * found.area.si / shared
+    links = library.extra["hypertransport"]
+    return [
+        (f"{who} tile, power", "mW", tile[0], power),
+        (f"{who} tile, area", "mm2", tile[1], area),
+        (f"{who} chip, power", "mW", chip[0], 168 * power + 1e3 * links.power.si),
+        (f"{who} chip, area", "mm2", chip[1], 168 * area + 1e6 * links.area.si),
+    ]
 
 
 def puma() -> dict[str, tuple[float, float]]:
