@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from io import StringIO
 from typing import Any
@@ -11,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hwmodels import Device, Library
+from hwmodels.device import EFFECTS
+from hwmodels.library import Quantity
 
 
 def devices() -> str:
     """A table of the packaged device presets."""
-    table = _table("name", "technology", "G min … max [µS]", "levels", "programming error", "unverified")
+    table = _table("name", "technology", "G min … max [µS]", "levels", "programming error", "also", "unverified")
     for name in Device.names():
         device = Device.load(name)
         table.add_row(
@@ -23,7 +26,8 @@ def devices() -> str:
             device.technology,
             f"{device.g_min_s * 1e6:.4g} … {device.g_max_s * 1e6:.4g}",
             str(device.levels),
-            _error(device),
+            device.programming_error.kind,
+            ", ".join(name.replace("_", " ") for name in EFFECTS if getattr(device, name) is not None) or "–",
             ", ".join(device.unverified) or "–",
         )
     return _text(table) + "\nohmweave devices NAME shows the source of every number.\n"
@@ -41,6 +45,7 @@ def device(name_or_path: str) -> str:
         "programming_error": _error(chosen),
         "stuck_at_lrs": f"{chosen.stuck_at_lrs:g}",
         "stuck_at_hrs": f"{chosen.stuck_at_hrs:g}",
+        **{name: _effect(effect) for name in EFFECTS if (effect := getattr(chosen, name)) is not None},
         "read_voltage_v": f"{chosen.read_voltage_v:g} V",
         "idle": chosen.idle,
     }
@@ -52,22 +57,43 @@ def device(name_or_path: str) -> str:
 
 def libraries() -> str:
     """A table of the packaged component libraries."""
-    table = _table("name", "numbers", "description")
+    table = _table("name", "numbers", "with a range", "converter bits", "description")
     for name in Library.names():
         library = Library.load(name)
-        table.add_row(name, str(sum(1 for _ in library.quantities())), library.description)
+        numbers = [number for _, _, number in library.quantities()]
+        ranged = sum(number.low is not None or number.high is not None for number in numbers)
+        bits = sorted(library.adc.bits)
+        listed = f"{bits[0]} … {bits[-1]}" if len(bits) > 1 else str(bits[0])
+        table.add_row(name, str(len(numbers)), str(ranged), listed, library.description)
     return _text(table) + "\nohmweave libraries NAME shows the source of every number.\n"
 
 
 def library(name_or_path: str) -> str:
     """One component library: every number with unit, node and source."""
     chosen = Library.load(name_or_path)
-    table = _table("component", "quantity", "value", "node", "source")
+    table = _table("component", "quantity", "value", "low … high", "node", "source")
     for component, quantity, number in chosen.quantities():
         node = f"{number.node_nm:g} nm" if number.node_nm else "–"
-        table.add_row(component, quantity, f"{number.value:g} {number.unit}", node, number.source)
+        value = f"{number.value:g} {number.unit}"
+        table.add_row(component, quantity, value, _range(number), node, number.source)
     notes = "".join(f"\n{note}" for note in chosen.notes)
     return f"{chosen.name}: {chosen.description}\n\n{_text(table)}{notes}\n"
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Plain text of a table, as wide as the terminal."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    return _text(table)
+
+
+def _range(number: Quantity) -> str:
+    """The range of a published number; a dash where none is known."""
+    if number.low is None and number.high is None:
+        return "–"
+    low, high = (number.value if end is None else end for end in (number.low, number.high))
+    return f"{low:g} … {high:g}"
 
 
 def _error(device: Device) -> str:
@@ -77,10 +103,19 @@ def _error(device: Device) -> str:
     return f"{kind} " + ", ".join(f"{key} = {_number(value)}" for key, value in values.items()) if values else kind
 
 
+def _effect(effect: Any) -> str:
+    """The table of an effect in one line."""
+    return ", ".join(f"{key} = {_number(value)}" for key, value in asdict(effect).items() if value is not None)
+
+
 def _number(value: Any) -> str:
+    """A value of a spec: numbers short, curves as their kind and numbers."""
+    if isinstance(value, dict):
+        named = {key: item for key, item in value.items() if key != "kind" and item is not None}
+        return f"{value.get('kind', '')}({', '.join(f'{key} {_number(item)}' for key, item in named.items())})"
     if isinstance(value, tuple):
-        return "(" + ", ".join(f"{item:.3g}" for item in value) + ")"
-    return f"{value:.3g}"
+        return "(" + ", ".join(_number(item) for item in value) + ")"
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def _table(*columns: str) -> Table:

@@ -29,7 +29,10 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
   run CONFIG [--out DIR] [--data-dir DIR] [--seed N] [--section.key VALUE …]
                         train, compress, place, simulate, price and report; interrupted, it goes on where it was
   report DIR            write the report of a finished run again
-  devices [NAME]        the device presets, or one with the source of every number
+  estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
+  devices [NAME]        the device presets, or one with the source of every number [--figure FILE]
+  devices fit DATA --out DEVICE.toml
+                        a device file from measured states or readings, with a picture of the fit
   libraries [NAME]      the component libraries, or one with the source of every number
 
 CONFIG is a TOML file or a packaged example: {examples}.
@@ -91,6 +94,7 @@ def _dispatch(args: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
         "report": _report,
+        "estimate": _estimate,
         "devices": _devices,
         "libraries": _libraries,
     }
@@ -174,12 +178,16 @@ def _report(args: list[str]) -> int:
     return 0
 
 
-def _devices(args: list[str]) -> int:
-    from experiments import catalogue
+def _estimate(args: list[str]) -> int:
+    from experiments import estimate_command
 
-    name = _one_name(args, "devices [NAME]", "a device preset, or the path of a device file")
-    print(catalogue.devices() if name is None else catalogue.device(name))
-    return 0
+    return estimate_command.run(args)
+
+
+def _devices(args: list[str]) -> int:
+    from experiments import device_command
+
+    return device_command.run(args)
 
 
 def _libraries(args: list[str]) -> int:

@@ -60,12 +60,16 @@ def required_adc_bits_of(levels: Any, dac_bits: int = 1, *, encoding: Encoding =
     """
     stored = np.asarray(levels)
     if stored.ndim != 2 or not np.issubdtype(stored.dtype, np.integer):
-        raise UserError(f"levels is an array (rows, cols) of whole numbers, not {stored.dtype} of shape {stored.shape}.")
+        raise UserError(
+            f"levels is an array (rows, cols) of whole numbers, not {stored.dtype} of shape {stored.shape}."
+        )
     _whole("dac_bits", dac_bits, 1)
     signed = stored.astype(np.int64)
     scale = 2**dac_bits - 1
     above, below = (np.maximum(sign * signed, 0).sum(axis=0) * scale for sign in (1, -1))
-    return np.array([_bits(int(up), int(down), encoding) for up, down in zip(above, below, strict=True)], dtype=np.int64)
+    return np.array(
+        [_bits(int(up), int(down), encoding) for up, down in zip(above, below, strict=True)], dtype=np.int64
+    )
 
 
 def _bits(above: int, below: int, encoding: str) -> int:

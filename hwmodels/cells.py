@@ -20,7 +20,7 @@ class Cells:
     shape: tuple[int, int, int]
 
     def place(self, more_rows: int = 0, more_cols: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Array, row and column numbers that broadcast to the block, with more rows and columns behind it on request."""
+        """Array, row and column numbers that broadcast to the block; on request with more behind it."""
         (array, row, col), (arrays, rows, cols) = self.origin, self.shape
         a, r, c = np.ogrid[array : array + arrays, row : row + rows + more_rows, col : col + cols + more_cols]
         return a, r, c
@@ -36,7 +36,7 @@ class Cells:
 
 
 def identified(shape: tuple[int, ...], seed: int, array: int, row: int, col: int) -> Cells:
-    """The cells of a block of shape (rows, cols) or (arrays, rows, cols); raises UserError for numbers that do not fit."""
+    """The cells of a block of shape (rows, cols) or (arrays, rows, cols); raises UserError for bad numbers."""
     key_of_seed(seed)
     full = (1, *shape) if len(shape) == 2 else shape
     assert len(full) == 3
@@ -54,8 +54,8 @@ def checked(g: Any, what: str = "Target conductances") -> np.ndarray:
             f"not {values.dtype} of shape {values.shape}."
         )
     values = np.ascontiguousarray(values, dtype=np.float64).reshape((-1, *values.shape[-2:]))
-    bad = ~(np.isfinite(values) & (values >= 0))
-    if bad.any():
+    if values.size and not (values.min() >= 0 and values.max() < np.inf):  # without a temporary; NaN fails both
+        bad = ~(np.isfinite(values) & (values >= 0))
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         raise UserError(
             f"{int(bad.sum())} {what[0].lower()}{what[1:]} are negative or not finite; the first is "

@@ -26,6 +26,7 @@ PARTS = (
     "router",
     "activation",
     "pooling",
+    "control",
 )
 """The parts that are charged in shares per row, column or array, in the order of the report."""
 
@@ -159,6 +160,7 @@ def _parts(
     inputs, outputs = _once_per_tile(pieces, "rows"), _outputs(pieces)
     moved = (inputs + outputs) * vectors * pieces["input_cycles"] * pieces["dac_bits"]
     finished = outputs * vectors
+    turns = pieces.first_of("array", "layer", "tile") * vectors * pieces["input_cycles"]
     counted = {
         "sample_hold": (cols, conversions),
         "shift_add": (cols, conversions),
@@ -171,6 +173,7 @@ def _parts(
         "router": (arrays, moved),
         "activation": (arrays, finished),
         "pooling": (arrays, finished),
+        "control": (arrays, turns),
     }
     units, operations = (np.array([pieces.per_layer(counted[part][i]) for part in PARTS]) for i in (0, 1))
     return units, operations

@@ -36,6 +36,9 @@ from hwmodels.quantities import Fraction, Positive
 _SPEC = ConfigDict(extra="forbid")
 
 
+ALIASES = {"milo": "hfox", "wan": "neurram"}
+"""Second names of presets: the first author of the measurement behind them."""
+
 EFFECTS = (
     "clustered_faults",
     "line_faults",
@@ -131,14 +134,15 @@ class Device:
     def load(cls, name_or_path: str | os.PathLike[str]) -> Device:
         """Load a preset by name (in any case), a TOML file, or a CSV file of measured states or readings by path.
 
-        A CSV file is fitted by `fit_device`. Every number in a file needs an entry under [sources]. A file without read_voltage_v gets 0.2 V, listed as
-        unverified. Raises UserError that names the file and every faulty key.
+        A CSV file is fitted by `fit_device`. Every number in a TOML file needs an entry under [sources]. A file without
+        read_voltage_v gets 0.2 V, listed as unverified. Raises UserError that names the file and every faulty key.
         """
         if str(name_or_path).lower().endswith(".csv"):
             from hwmodels.fitting import fit_device  # here, because fitting builds on this module
 
             return fit_device(name_or_path).device
-        where, content = spec_files.read("device", "presets", name_or_path)
+        name = ALIASES.get(str(name_or_path).lower(), name_or_path)
+        where, content = spec_files.read("device", "presets", name)
         if "level_g_s" in content and isinstance(content["level_g_s"], list):
             content.setdefault("levels", len(content["level_g_s"]))
         if isinstance(content.get("sources", {}), dict) and isinstance(content.get("unverified", []), list):

@@ -58,7 +58,7 @@ def plan(device: Device, t_s: float) -> PowerDrift | AdditiveDrift | None:
     return None
 
 
-def drift(
+def drift_to(
     g: Any, device: Device, t_s: float, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
 ) -> np.ndarray:
     """Conductances `t_s` seconds after programming: float64 [S], of the shape of `g`.
@@ -130,4 +130,6 @@ def _between(times: np.ndarray, at: float, numbers: np.ndarray) -> tuple[np.ndar
     i = int(np.clip(np.searchsorted(times, at) - 1, 0, len(times) - 2))
     share = (at - times[i]) / (times[i + 1] - times[i])
     endless = np.isinf(numbers[i])  # no cap, no second branch: the same at every time
-    return np.where(endless, numbers[i], numbers[i] + share * np.where(endless, 0, numbers[i + 1] - numbers[i])), numbers[0]
+    return np.where(
+        endless, numbers[i], numbers[i] + share * np.where(endless, 0, numbers[i + 1] - numbers[i])
+    ), numbers[0]

@@ -165,7 +165,9 @@ class WriteVerify:
     def _consistent(self) -> WriteVerify:
         """One way of acceptance."""
         if (self.accept is None) == (self.window_s is None):
-            raise UserError("give either `accept` (a probability) or `window_s` (a half-width), not both and not neither")
+            raise UserError(
+                "give either `accept` (a probability) or `window_s` (a half-width), not both and not neither"
+            )
         return self
 
 

@@ -198,7 +198,8 @@ class Library:
     """What the parts of a crossbar chip take. `cell`, `dac` and `adc` are required; the rest counts 0 when left out.
 
     per cell: cell; per driven row: dac, input_register, buffer, bus; per column: sample_hold, shift_add,
-    output_register, accumulator, adder; per converter: adc; per array: router, activation, pooling.
+    output_register, accumulator, adder; per converter: adc; per array: router, activation,
+    pooling, control (decoders, sequencers, instruction memories; its energy is per array read).
     """
 
     name: _Words
@@ -221,6 +222,7 @@ class Library:
     router: Part | None = None
     activation: Part | None = None
     pooling: Part | None = None
+    control: Part | None = None
     extra: dict[str, Part] = Field(default_factory=dict)
     """Parts of the printed machine that no network's placement decides (chip-to-chip links): listed, not counted."""
     notes: tuple[str, ...] = ()

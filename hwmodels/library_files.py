@@ -33,7 +33,11 @@ def merged(name_or_path: str | os.PathLike[str], above: tuple[str, ...] = ()) ->
         if key not in content:
             raise UserError(f"{where}: drop = {key!r} is no part of {base!r}. {suggestion(key, content)}")
         del content[key]
-    own["notes"] = [*content.get("notes", []), f"Built on the library {content.get('name', base)}", *own.get("notes", [])]
+    own["notes"] = [
+        *content.get("notes", []),
+        f"Built on the library {content.get('name', base)}",
+        *own.get("notes", []),
+    ]
     return where, _laid_over(content, own)
 
 
@@ -60,7 +64,8 @@ def _laid_over(below: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in own.items():
         under = result.get(key)
-        number = isinstance(value, dict) and "value" in value
-        tables = isinstance(value, dict) and isinstance(under, dict)
-        result[key] = _laid_over(under, value) if tables and not number else value
+        if isinstance(value, dict) and isinstance(under, dict) and "value" not in value:
+            result[key] = _laid_over(under, value)
+        else:
+            result[key] = value
     return result

@@ -15,16 +15,27 @@ import numpy as np
 from hwmodels import faults, plain
 from hwmodels.cells import Cells, checked, identified
 from hwmodels.device import Device
+from hwmodels.errors import UserError
 from hwmodels.programming_error import form_of
 from hwmodels.random import Purpose
 
 
-def program(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: int = 0, col: int = 0) -> np.ndarray:
+def program(
+    g_target: Any,
+    device: Device,
+    seed: int = 0,
+    array: int = 0,
+    row: int = 0,
+    col: int = 0,
+    *,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Conductances after programming: float64 [S], of the shape of `g_target`.
 
     g_target: targets [S], (rows, cols), or (arrays, rows, cols), where array a of the batch is array `array + a`;
     0 S is an open crossing and stays exactly 0. array, row, col: identity of the first cell, so that a slab
-    programmed alone equals the same slab of the whole. The result is the same for any number of threads.
+    programmed alone equals the same slab of the whole. out: where the result goes, C-contiguous float64 of the shape
+    of `g_target` (new memory takes the system as long as the draws). The result is the same for any number of threads.
     Raises UserError for targets that are negative or not finite, another shape, or a seed that is no whole number.
     """
     targets = checked(g_target)
@@ -32,25 +43,42 @@ def program(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: i
     if device.write_verify is not None and device.write_verify.window_s is not None:
         from hwmodels.programming import written_within_window  # here, because it builds on this module
 
-        return written_within_window(targets, cells, device)[0].reshape(np.shape(g_target))
-    g = _programmed(targets, cells, device)
+        return _delivered(written_within_window(targets, cells, device)[0], np.shape(g_target), out)
+    room = None if out is None else _room(out, np.shape(g_target)).reshape(targets.shape)
+    g = _programmed(targets, cells, device, room)
     if faults.shared_faults(device):
         g = np.where(targets > 0, plain.with_faults(plain.NUMPY, device, faults.codes(cells, device), g), 0.0)
-    return g.reshape(np.shape(g_target))
+    return _delivered(g, np.shape(g_target), out)
 
 
-def _programmed(targets: np.ndarray, cells: Cells, device: Device) -> np.ndarray:
-    """Programming error and single stuck cells, from the compiled kernel."""
+def _room(out: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The caller's array for the result; raises UserError where the result does not fit."""
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
+        raise UserError(f"out takes the result: a C-contiguous float64 array of shape {shape}.")
+    return out
+
+
+def _delivered(g: np.ndarray, shape: tuple[int, ...], out: np.ndarray | None) -> np.ndarray:
+    """The result in its shape, in the caller's array where there is one."""
+    if out is None:
+        return g.reshape(shape)
+    if not np.shares_memory(g, out):
+        _room(out, shape)[...] = g.reshape(shape)
+    return out
+
+
+def _programmed(targets: np.ndarray, cells: Cells, device: Device, room: np.ndarray | None) -> np.ndarray:
+    """Programming error and single stuck cells, from the compiled kernel, in `room` where there is one."""
     form = form_of(device.programming_error, device.g_max_s)
     lrs = faults.threshold(device.stuck_at_lrs)
     any_fault = faults.threshold(device.stuck_at_lrs + device.stuck_at_hrs)
-    if form == (0.0, (), None) and not any_fault:
-        return np.array(targets)
+    if form.is_none() and not any_fault:
+        return np.array(targets)  # `program` copies it to the room
     from hwmodels import numba_threads  # numba loads only where something is programmed
     from hwmodels.mismatch_kernels import program_cells
 
     numba_threads.start()
-    out = np.empty_like(targets)
+    out = np.empty_like(targets) if room is None else room
     origin, key, last = cells.counters(Purpose.PROGRAMMING, Purpose.FAULT)
     program_cells(
         targets,

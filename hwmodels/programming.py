@@ -1,10 +1,10 @@
 """Writing with verification: how many pulses each cell takes, which cells never arrive, what it costs.
 
-A device says how a pulse is accepted (`effects.WriteVerify`). With `accept` = q the pulses of a cell are geometric, cut
-off at N: P(k) = q (1 − q)^(k−1), mean (1 − (1 − q)^N) / q, and a cell fails with probability (1 − q)^N; what it then holds
-is `program`'s result. With `window_s` every pulse is a new draw of the programming error, kept as soon as it lies within
-± window of the target; the last try stays where none does. The first try is the draw that `program` would use, so an
-endless window changes nothing.
+A device says how a pulse is accepted (`effects.WriteVerify`). With `accept` = q the pulses of a cell are geometric,
+cut off at N: P(k) = q (1 − q)^(k−1), mean (1 − (1 − q)^N) / q, and a cell fails with probability (1 − q)^N; what it
+holds is `program`'s result either way. With `window_s` every pulse is a new draw of the programming error, kept as soon
+as it lies within ± window of the target; the last try stays where none does. The first try is the draw that `program`
+would use without a window, so an endless window changes nothing.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Written:
     g: conductances [S]; pulses: int32, pulses of every cell (0 at an open crossing); accepted: bool, False where the
     last pulse failed too (and at faulty cells that stand elsewhere than their target). All of the targets' shape. Per
     array, float64 (arrays,), or () for one array: energy_j [J]; time_cell_serial_s [s], one cell after the other;
-    time_row_parallel_s [s], the cells of a row together, each row as long as its slowest cell; yield_: accepted share of
-    the cells that were written; mean_pulses of a written cell.
+    time_row_parallel_s [s], the cells of a row together, each row as long as its slowest cell; yield_: accepted share
+    of the cells that were written; mean_pulses of a written cell.
     """
 
     g: np.ndarray
@@ -45,9 +45,7 @@ class Written:
     mean_pulses: np.ndarray
 
 
-def write_verify(
-    g_target: Any, device: Device, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
-) -> Written:
+def write_verify(g_target: Any, device: Device, seed: int = 0, array: int = 0, row: int = 0, col: int = 0) -> Written:
     """Write cells with the device's verification; arguments as in `program`, whose conductances `.g` are.
 
     Raises UserError as `program` does, and for a device without [write_verify].

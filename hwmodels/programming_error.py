@@ -133,6 +133,10 @@ class ErrorForm(NamedTuple):
     coefficients: tuple[float, ...] = ()
     curve: np.ndarray | None = None
 
+    def is_none(self) -> bool:
+        """Whether every cell lands exactly."""
+        return not self.lognormal and not self.coefficients and self.curve is None
+
 
 def form_of(error: Any, g_max_s: float) -> ErrorForm:
     """How the kernels take a programming error; nothing set where there is none."""

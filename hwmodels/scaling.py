@@ -26,6 +26,7 @@ DIGITAL = (
     "router",
     "activation",
     "pooling",
+    "control",
 )
 """Parts of a library that scale with the node. Memories and wires are among them, which the source did not fit."""
 
@@ -116,7 +117,7 @@ def at_node(
         if part is not None:
             changes[name] = _moved(name, part, node_nm, (from_v, to_v, flavour), notes)
     told = (
-        f"Digital parts are scaled to {node_nm:g} nm after Stillmaker & Baas (2017), memories and wires with them though "
+        f"Digital parts are scaled to {node_nm:g} nm after Stillmaker & Baas (2017), memories and wires too, though "
         "the source fits logic; converters, drivers, sample-and-holds and cells are not scaled."
     )
     return replace(library, **changes, notes=(*library.notes, told, *notes))

@@ -1,7 +1,7 @@
 """Compiled kernels of the stages besides programming: faults that neighbours share, drift, noise, verified writing.
 
-Every kernel takes a block of cells (arrays, rows, cols), `origin`: uint64 (array, row, column) of its first cell, `key`:
-uint64 (low, high), and `last`: the last counter word of the draw; see `random` and `mismatch_kernels`.
+Every kernel takes a block of cells (arrays, rows, cols), `origin`: uint64 (array, row, column) of its first cell,
+`key`: uint64 (low, high), and `last`: the last counter word of the draw; see `random` and `mismatch_kernels`.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -139,7 +139,7 @@ def read_noise(g, sigma, out, origin, key, last):
 
 @compiled(parallel=True)
 def column_normals(out, origin, key, last):
-    """Standard normal draws of the columns of one array at consecutive reads: out (reads, cols), `last` of the first."""
+    """Standard normal draws of the columns of an array at consecutive reads: out (reads, cols), `last` of the first."""
     for n in numba.prange(out.shape[0]):
         normals(out[n], origin[0], origin[1], origin[2], last + np.uint64(n), key[0], key[1])
 
@@ -162,7 +162,7 @@ def verified(g, out, pulses, codes, values, origin, key, last, lognormal, coeffi
     """Write the cells again and again until they stand within ± window [S] of g.
 
     pulses: int32, holds the most that are allowed and gets what was needed, one more where the last try failed too.
-    codes: int8 fault map, values: conductance [S] of each code; a faulty cell stays at its value. Try k draws as read k.
+    codes: int8 fault map, values: conductance [S] of each code; a faulty cell stays at its own. Try k draws as read k.
     """
     arrays, rows, cols = g.shape
     for line in numba.prange(arrays * rows):
@@ -174,7 +174,15 @@ def verified(g, out, pulses, codes, values, origin, key, last, lognormal, coeffi
         for k in range(limit):
             if left == 0:
                 break
-            normals(trial, origin[0] + np.uint64(a), origin[1] + np.uint64(r), origin[2], last + np.uint64(k), key[0], key[1])
+            normals(
+                trial,
+                origin[0] + np.uint64(a),
+                origin[1] + np.uint64(r),
+                origin[2],
+                last + np.uint64(k),
+                key[0],
+                key[1],
+            )
             one_try(trial, target, lognormal, coefficients, curve, g_max)
             for c in range(cols):
                 if spent[c] > limit:

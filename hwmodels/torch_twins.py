@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwmodels import drift as drift_model
-from hwmodels import faults, plain, reading
+from hwmodels import drift, faults, plain, reading
 from hwmodels.cells import checked_read, checked_time, identified
 from hwmodels.device import Device
 from hwmodels.errors import UserError
@@ -78,11 +77,11 @@ def fault_map(
     return plain.fault_codes(backend(where), device, cells).reshape(shape)
 
 
-def drift(
+def drift_to(
     g: torch.Tensor, device: Device, t_s: float, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
 ) -> torch.Tensor:
-    """`drift.drift` on a tensor."""
-    values, what = _checked(g), drift_model.plan(device, t_s)
+    """`drift.drift_to` on a tensor."""
+    values, what = _checked(g), drift.plan(device, t_s)
     cells = identified(tuple(values.shape), seed, array, row, col)
     moved = values if what is None else plain.drift(backend(g.device), device, cells, values, what)
     return moved.reshape(g.shape)
@@ -103,7 +102,7 @@ def conductances_at(
     """`reading.conductances_at` on a tensor: drift, temperature, telegraph noise, read noise."""
     values, b = _checked(g_programmed), backend(g_programmed.device)
     cells = identified(tuple(values.shape), seed, array, row, col)
-    g, what = values, drift_model.plan(device, t_s)
+    g, what = values, drift.plan(device, t_s)
     if what is not None:
         g = plain.drift(b, device, cells, g, what)
         if faults.any_faults(device):
@@ -145,7 +144,9 @@ def read_noise_of_sum(
     columns = np.arange(sigma_s.shape[1])[None, :] + cells.origin[2]
     words = torch.cat(
         [
-            b.words(Purpose.COLUMN_READ, cells.seed, (np.array(cells.origin[0]), np.array(cells.origin[1]), columns), int(n))
+            b.words(
+                Purpose.COLUMN_READ, cells.seed, (np.array(cells.origin[0]), np.array(cells.origin[1]), columns), int(n)
+            )
             for n in last[:, 0]
         ]
     )

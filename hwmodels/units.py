@@ -19,7 +19,7 @@ _BASES = {
     "S/s": ("1/s", 1.0, 1),  # samples per second
 }
 _COUNTS = ("1", "cells", "rows", "columns", "converters", "arrays", "cores", "tiles")
-_EACH = ("bit", "row", "column", "conversion", "sample", "result", "output", "cell", "array", "converter")
+_EACH = ("bit", "row", "column", "conversion", "sample", "result", "output", "cell", "array", "read")
 
 
 def _plain(unit: str) -> tuple[str, float] | None:

@@ -230,7 +230,8 @@ def page(title: str, text: str, frame: pd.DataFrame) -> str:
 
 
 YUAN_TEXT = """\
-Seven chips of Table 2 of "Tiny but Accurate" (Ma et al., ASP-DAC 2020): 128 × 64 arrays of 4-bit cells, two cells a weight.
+Seven chips of Table 2 of "Tiny but Accurate" (Ma et al., ASP-DAC 2020): 128 × 64 arrays of 4-bit cells, two cells a
+weight.
 
 Fitted, to the first row only: area and power of the periphery of one array ({area:.1f} µm², {power:.3f} mW).
 Predicted: everything in the other six rows. Assumed, because the paper does not print them: every layer keeps the same
@@ -243,8 +244,11 @@ between the largest and the smallest chip."""
 VGG8_TEXT = """\
 VGG-8 (C128 C128 M C256 C256 M C512 C512 M FC1024 FC10, 3 × 32 × 32) on arrays of 128 × 128: 8-bit weights as a pair of
 arrays with two 4-bit slices each, 8-bit inputs one bit at a time, one converter an array, cells of 5 µS on average,
-every row driven; nothing pruned. Low and high: every number of the library that states a range at its end, all at once."""
-GOLDEN_TEXT = "Published totals and laws, as printed and as recomputed from the library's own parts. None of them is fitted."
+every row driven; nothing pruned. Low and high: every number of the library that states a range at its end, all at
+once. FORMS lists 4-bit converters only, which clip sums over 128 rows."""
+GOLDEN_TEXT = (
+    "Published totals and laws, as printed and as recomputed from the library's own parts. None of them is fitted."
+)
 
 
 def main() -> None:

@@ -11,8 +11,16 @@ EIGHT = AdcCost(1200e-12, 2e-3 / 1.2e9, 2e-3, 0.0, 1.2e9)
 @pytest.mark.parametrize(
     ("bits", "energy_pj", "area_um2"),
     # the published regression evaluated at 32 nm and 1.28 GS/s
-    [(4, 0.924, 5190), (5, 0.936, 5211), (6, 1.065, 5416), (7, 1.312, 5765), (8, 1.929, 6469), (9, 5.53, 8865), (10, 16.42, 12275)],
-)  # fmt: skip
+    [
+        (4, 0.924, 5190),
+        (5, 0.936, 5211),
+        (6, 1.065, 5416),
+        (7, 1.312, 5765),
+        (8, 1.929, 6469),
+        (9, 5.53, 8865),
+        (10, 16.42, 12275),
+    ],
+)
 def test_the_regression_gives_its_published_values(bits, energy_pj, area_um2):
     cost = andrulis(bits, 1.28e9, 32)
     assert cost.energy_j * 1e12 == pytest.approx(energy_pj, rel=1e-3)

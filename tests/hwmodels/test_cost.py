@@ -271,7 +271,7 @@ def test_sources_name_what_was_used_and_nothing_else():
 
 def test_assumptions_are_sentences():
     for library in Library.names():
-        bits = 8 if library == "isaac-32nm" else 4
+        bits = 4 if library == "forms-32nm" else 8
         result = estimate(table({"adc_bits": bits, "dac_bits": 1}), library)
         assert len(result.assumptions) == len(set(result.assumptions)) > 5
         assert all(sentence[0].isupper() and sentence.endswith(".") for sentence in result.assumptions)

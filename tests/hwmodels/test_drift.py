@@ -88,7 +88,12 @@ def test_drift_depends_on_the_state_as_the_source_says():
 def test_hermes_has_two_branches():
     for name, t0, split, above in (("pcm-hermes", 200, 0.3039, 0.0104), ("pcm-hermes-2", 300, 0.3055, 0.0073)):
         drift = Device.load(name).drift
-        assert (drift.t0_s, drift.nu.above, drift.nu_sigma.above, drift.nu_sigma.coeffs[0]) == (t0, 0.0945, split, above)
+        assert (drift.t0_s, drift.nu.above, drift.nu_sigma.above, drift.nu_sigma.coeffs[0]) == (
+            t0,
+            0.0945,
+            split,
+            above,
+        )
         # the published branches of the mean meet at x = 0.0945 to within 0.1 %
         low = np.clip(-0.0387 * np.log(0.0945) - 0.0182, 0.0720, 0.13)
         assert low == pytest.approx(0.0736 - 0.0126 * 0.0945 - 0.0436 * 0.0945**2, rel=2e-2)
@@ -97,7 +102,10 @@ def test_hermes_has_two_branches():
 def test_neurram_widens_to_the_published_spread():
     spec = Device.load("neurram")
     x = 0.5
-    at = {t: sum(c * x**i for i, c in enumerate(k.coeffs)) * 40 for t, k in zip(spec.drift.times_s, spec.drift.curves, strict=True)}
+    at = {
+        t: sum(c * x**i for i, c in enumerate(k.coeffs)) * 40
+        for t, k in zip(spec.drift.times_s, spec.drift.curves, strict=True)
+    }
     assert at[1.0] == pytest.approx(2.023, abs=2e-3)
     assert at[DAY] == pytest.approx(3.909, abs=2e-3)
     g = drift_to(np.full(SHAPE, 20e-6), spec, DAY).reshape(-1) * 1e6

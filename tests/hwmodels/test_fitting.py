@@ -11,7 +11,9 @@ TRUE = Device(name="true", g_min_s=2e-6, g_max_s=2e-5, levels=4, programming_err
 
 def readings(n=500, bias=1.0):
     target = np.repeat(TRUE.level_conductances(), n).reshape(4, n)
-    return pd.DataFrame({"target_us": target.reshape(-1) * 1e6, "reading_us": bias * program(target, TRUE, 3).reshape(-1) * 1e6})
+    return pd.DataFrame(
+        {"target_us": target.reshape(-1) * 1e6, "reading_us": bias * program(target, TRUE, 3).reshape(-1) * 1e6}
+    )
 
 
 def written(tmp_path, text, name="my device.csv"):
@@ -48,7 +50,10 @@ def test_a_systematic_miss_goes_into_the_levels_and_is_shown():
 
 def test_readings_of_another_law_show_in_the_residuals():
     rng = np.random.default_rng(0)
-    data = {"state": np.repeat([0, 1], 2000), "reading_s": np.concatenate([rng.exponential(1e-6, 2000), 5e-5 + rng.normal(0, 1e-6, 2000)])}
+    data = {
+        "state": np.repeat([0, 1], 2000),
+        "reading_s": np.concatenate([rng.exponential(1e-6, 2000), 5e-5 + rng.normal(0, 1e-6, 2000)]),
+    }
     fit = fit_device(data)
     assert fit.table["ks_pvalue"][0] < 1e-6 < 1e-3 < fit.table["ks_pvalue"][1]
 
@@ -75,7 +80,9 @@ def test_states_of_neurosim_load_and_say_what_was_assumed(tmp_path):
     assert "siemens" in fit.notes[0]
 
 
-@pytest.mark.parametrize("device", [*(Device.load(name) for name in Device.names()), fit_device(readings()).device], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "device", [*(Device.load(name) for name in Device.names()), fit_device(readings()).device], ids=lambda d: d.name
+)
 def test_every_device_writes_a_file_that_loads_back(device, tmp_path):
     from hwmodels.fitting import device_toml
 
@@ -94,7 +101,10 @@ def test_states_without_spread_are_exact():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("level,g_mean_us,g_sigma_us\n0,10,1\n1,9,1\n", "level 1 has a mean of 9e-06 S, not above the 1e-05 S of level 0"),
+        (
+            "level,g_mean_us,g_sigma_us\n0,10,1\n1,9,1\n",
+            "level 1 has a mean of 9e-06 S, not above the 1e-05 S of level 0",
+        ),
         ("level,g_mean_us,g_sigma_us\n0,10,1\n0,12,1\n", "a level stands in two rows"),
         ("g_mean_us,g_sigma_us\n10,1\n10,1\n", "the levels contradict their order"),
         ("g_mean_us,g_sigma_us\n10,1\n", "holds 1 state: a device needs at least 2"),
@@ -110,7 +120,10 @@ def test_states_without_spread_are_exact():
         ("g_mean_us,g_sigma_us\n1\n2,3\n", "row 1 has 1 entries under 2 columns"),
         ("g_mean_us,g_sigma_us\n", "holds no measurements"),
         ("mean,std\n3e-5,1e-6\n2e-5,1e-6\n", "the levels contradict their order"),
-        ("state,reading_us\n" + "0,1\n" * 8 + "1,2\n" * 7, r"too few readings for a spread at state 1 \(7\); at least 8"),
+        (
+            "state,reading_us\n" + "0,1\n" * 8 + "1,2\n" * 7,
+            r"too few readings for a spread at state 1 \(7\); at least 8",
+        ),
         ("target_us,reading_us\n" + "1,1\n" * 8 + "2,-2\n" * 8, "row 9 reads -2e-06 S: a conductance is not negative"),
         ("target_us,reading_us\n" + "1,5\n" * 8 + "2,4\n" * 8, "the levels contradict their order"),
         ("target_us,reading_us\n" + "1,5\n" * 8, "holds 1 state"),
@@ -125,7 +138,7 @@ def test_too_little_and_contradictory_data_is_refused(tmp_path, text, words):
 
 
 def test_what_is_no_data_is_refused(tmp_path):
-    with pytest.raises(UserError, match="There is no file 'nowhere.csv' of measured data"):
+    with pytest.raises(UserError, match=r"There is no file 'nowhere\.csv' of measured data"):
         Device.load("nowhere.csv")
     with pytest.raises(UserError, match="not int"):
         fit_device(3)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -197,3 +198,25 @@ def test_programming_works_where_no_cache_can_be_written():
     )
     assert run.returncode == 0, run.stderr
     assert repr(program(np.full((4, 4), 5e-7), Device.load("yuan2019"), 3).sum()) == run.stdout.strip()
+
+
+@pytest.mark.parametrize("spec", [device(), device(ERRORS[2], stuck_at_lrs=0.1)], ids=["exact", "with error"])
+@pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6)])
+def test_the_result_goes_where_the_caller_wants_it(spec, shape):
+    g = np.full(shape, 4e-6)
+    out = np.empty(shape)
+    assert program(g, spec, 3, out=out) is out
+    assert np.array_equal(out, program(g, spec, 3))
+    for wrong in (np.empty((6, 5)), np.empty(shape, np.float32), np.empty((*shape[:-1], 12))[..., ::2]):
+        with pytest.raises(UserError, match="a C-contiguous float64 array of shape"):
+            program(g, spec, 3, out=wrong)
+
+
+def test_the_draws_are_those_of_the_first_release():
+    # bits of an earlier version, so that results stay reproducible from a seed over versions and machines
+    digest = hashlib.sha256()
+    for error in ERRORS:
+        g = np.arange(2 * 13 * 17).reshape(2, 13, 17) * 2.0**-26
+        spec = device(error, stuck_at_lrs=0.05, stuck_at_hrs=0.05)
+        digest.update(program(g, spec, 2**40 + 7, array=3, row=5, col=9).tobytes())
+    assert digest.hexdigest()[:16] == "29e9e33f1fa22ee9"

@@ -37,7 +37,9 @@ def test_read_noise_is_normal_with_its_sigma(of, sigma):
 def test_reads_are_independent_and_repeat_by_number():
     spec = device(read_noise=ReadNoise(of="g", curve=constant(0.02)))
     g = np.full((128, 128), 4e-6)
-    reads = np.stack([read_noise(g, spec, read=n, seed=s).reshape(-1) for n, s in ((0, 0), (1, 0), (2**24 - 1, 0), (0, 1))])
+    reads = np.stack(
+        [read_noise(g, spec, read=n, seed=s).reshape(-1) for n, s in ((0, 0), (1, 0), (2**24 - 1, 0), (0, 1))]
+    )
     assert np.abs(np.corrcoef(reads) - np.eye(4)).max() < 5 / 128
     assert np.array_equal(read_noise(g, spec, read=1), reads[1].reshape(128, 128))
 

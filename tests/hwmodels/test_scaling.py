@@ -42,7 +42,7 @@ def test_unlisted_nodes_are_flagged_or_refused():
     for node in (5, 250):
         with pytest.raises(UserError, match=f"from 7 to 180 nm, not {node} nm"):
             node_scaling(32, node)
-    with pytest.raises(UserError, match="far from the 0.9 V of 32 nm"):
+    with pytest.raises(UserError, match=r"far from the 0\.9 V of 32 nm"):
         node_scaling(45, 32, to_v=3.0)
     with pytest.raises(UserError, match="flavour is 'hp' or 'lp'"):
         node_scaling(45, 32, flavour="fast")

@@ -37,7 +37,8 @@ DEVICES = {
     "saturating": device(programming_error=SaturatingError(top_s=4e-7, scale_s=3e-6)),
     "table": device(programming_error=TableError(g_s=(2e-6, 5e-6, 9e-6), sigma_s=(1e-7, 4e-7, 2e-7))),
     "clusters": device(
-        programming_error=LognormalError(sigma=0.1), clustered_faults=ClusteredFaults(rate=0.1, rows=3, cols=2, state="hrs")
+        programming_error=LognormalError(sigma=0.1),
+        clustered_faults=ClusteredFaults(rate=0.1, rows=3, cols=2, state="hrs"),
     ),
     "lines": device(line_faults=LineFaults(word_line=0.1, bit_line=0.2, state="open"), stuck_at_lrs=0.05),
     "all faults": device(
@@ -203,5 +204,5 @@ def test_requests_that_make_no_sense_are_refused(asked, words):
 
 
 def test_negative_conductances_are_refused_by_name():
-    with pytest.raises(UserError, match="1 programmed conductances are negative or not finite; the first is -1.0 S"):
+    with pytest.raises(UserError, match=r"1 programmed conductances are negative or not finite; the first is -1\.0 S"):
         conductances_at(np.array([[1e-6, -1.0]]), DEVICES["decay"])
