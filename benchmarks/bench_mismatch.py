@@ -22,8 +22,8 @@ import numba
 import numpy as np
 
 from hwmodels import Device, conductances_at, program
-from hwmodels.device import LognormalError, PolynomialError
-from hwmodels.effects import PowerLaw
+from hwmodels.devices.device import LognormalError, PolynomialError
+from hwmodels.devices.effects import PowerLaw
 
 SIDE = 512
 

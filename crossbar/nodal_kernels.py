@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossbar.wires_kernels import compiled
+from crossbar.wires_kernels import exactly
 
 _ROWS = 8  # word lines walked side by side: each walk waits for its last step, several fill the gaps
 
 
-@compiled
+@exactly
 def factor_words(g, g_first, g_word, up, inverse):
     """Word lines of g (rows, cols) [S], grounded at column 0 through g_first, else g_word between neighbours."""
     rows, cols = g.shape
@@ -28,7 +28,7 @@ def factor_words(g, g_first, g_word, up, inverse):
             leak *= up[i, j]
 
 
-@compiled
+@exactly
 def factor_bits(g, g_bit, g_last, up, inverse):
     """Bit lines of g (rows, cols) [S], grounded below the last row through g_last, else g_bit between neighbours."""
     rows, cols = g.shape
@@ -42,7 +42,7 @@ def factor_bits(g, g_bit, g_last, up, inverse):
             leak[j] = total * up[i, j]
 
 
-@compiled
+@exactly
 def solve_words(x, up, inverse):
     """Currents x (rows, cols) [A] fed to the word nodes become their voltages [V], in place."""
     rows, cols = x.shape
@@ -58,7 +58,7 @@ def solve_words(x, up, inverse):
                 x[i, j] = x[i, j] * inverse[i, j] + up[i, j] * x[i, j - 1]
 
 
-@compiled
+@exactly
 def solve_bits(y, up, inverse):
     """Currents y (rows, cols) [A] fed to the bit nodes become their voltages [V], in place."""
     rows, cols = y.shape

@@ -6,8 +6,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from hwmodels.compiling import compiled
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+
+@compiled(parallel=True)
 def adc_shift_add(sums, step, top, weights, total):  # pragma: no cover  (compiled)
     """Convert column sums to codes and add them, weighted, to the running total; the count of clipped samples.
 

@@ -11,24 +11,13 @@ Math. 65, 109 (1993)).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
 
+from hwmodels.compiling import compiled
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`numba.njit` with a cache on disk, and without one where no folder can be written (read-only installs).
-
-    A product and the sum that it goes to may be rounded once together; nothing else is reordered.
-    """
-    options = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no place for its cache
-        return numba.njit(**options)(function)
-
+# A product and the sum that it goes to may be rounded once together; nothing else is reordered.
+exactly = compiled(fastmath={"contract"}, nogil=True)
 
 LANES = 8  # leaves worked on at once: one AVX-512 register, two AVX2 registers
 _PANEL = 8  # nodes that one pass over two rows takes in: sixteen factors fit the registers
@@ -37,7 +26,7 @@ _STRIP = 256  # columns of a strip: a panel of them fills half a first-level cac
 _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
-@compiled
+@exactly
 def load_lanes(lanes, lane, cell_g, cells, wires, values):
     """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane."""
     for i in range(cells.shape[0]):
@@ -47,7 +36,7 @@ def load_lanes(lanes, lane, cell_g, cells, wires, values):
         lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
 
 
-@compiled
+@exactly
 def run_program(lanes, code, total, part):
     """Eliminate the inner nodes of the leaves in all lanes. total, part (LANES,): workspace."""
     at = 0
@@ -69,7 +58,7 @@ def run_program(lanes, code, total, part):
             at = join_pairs(lanes, code, at, p + 1, near + degree, part)
 
 
-@compiled
+@exactly
 def join_pairs(lanes, code, at, begin, end, part):
     """What an eliminated node leaves between one neighbour, scaled in `part`, and those of code[begin:end]."""
     for q in range(begin, end):
@@ -85,7 +74,7 @@ def join_pairs(lanes, code, at, begin, end, part):
     return at
 
 
-@compiled
+@exactly
 def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, slots, out):
     """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
 
@@ -107,7 +96,7 @@ def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, siz
                 matrix[left[s, 1], left[s, 2]] = lanes[left[s, 0] * LANES + lane]
 
 
-@compiled
+@exactly
 def add_ports(joint, matrix, gone, places):
     """Add the matrix of a child to the joint matrix; both hold their upper triangle.
 
@@ -123,7 +112,7 @@ def add_ports(joint, matrix, gone, places):
                 joint[column, row] += matrix[gone + p, gone + q]
 
 
-@compiled
+@exactly
 def eliminate_panel(c, first, last):
     """Eliminate the nodes first … last − 1 among themselves; their rows become c / √(Σ c), ready for products."""
     size = c.shape[0]
@@ -142,7 +131,7 @@ def eliminate_panel(c, first, last):
                 other[j] += factor * row[j]
 
 
-@compiled
+@exactly
 def add_products(x, y, strip, at, n, u, v):
     """x += Σ u[k] · strip[k], y += Σ v[k] · strip[k] over n columns of a packed strip, from its column `at` on."""
     u0, u1, u2, u3, u4, u5, u6, u7 = u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7]
@@ -172,7 +161,7 @@ def add_products(x, y, strip, at, n, u, v):
         y[j] = t
 
 
-@compiled
+@exactly
 def pack(c, first, last, j0, j1, strip):
     """Rows first … last − 1, columns j0 … j1 − 1 of c side by side, rows of 0 up to a whole number of panels."""
     depth = last - first
@@ -181,7 +170,7 @@ def pack(c, first, last, j0, j1, strip):
             strip[k * _STRIP + j] = c[first + k, j0 + j] if k < depth else 0.0
 
 
-@compiled
+@exactly
 def update_rows(c, begin, end, from_column, first, last, strip, j0, j1, spare):
     """Rows begin … end − 1, columns j0 … j1 − 1 gain what the nodes first … last − 1 leave, above the diagonal.
 
@@ -205,7 +194,7 @@ def update_rows(c, begin, end, from_column, first, last, strip, j0, j1, spare):
             add_products(c[i, start:j1], below, strip, (panel - first) * _STRIP + start - j0, j1 - start, u, v)
 
 
-@compiled
+@exactly
 def eliminate(c, gone, first_sink, first_driver, strip, spare):
     """Eliminate the first `gone` nodes of the conductance matrix c, of which only the upper triangle counts.
 
@@ -229,7 +218,7 @@ def eliminate(c, gone, first_sink, first_driver, strip, spare):
             update_rows(c, first_sink, first_driver, first_driver, begin, end, strip, j0, j1, spare)
 
 
-@compiled
+@exactly
 def merge_all(merges, maps, leaves, arena, strip, spare):
     """All merges of one array (see `wires_plan.Plan`). leaves, arena: flat buffers; the result is left in the arena."""
     for n in range(merges.shape[0]):

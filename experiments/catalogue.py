@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hwmodels import Device, Library
-from hwmodels.device import EFFECTS
-from hwmodels.library import Quantity
+from hwmodels.costs.library import Quantity
+from hwmodels.devices.device import EFFECTS
 
 
 def devices() -> str:

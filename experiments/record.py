@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
@@ -117,6 +118,7 @@ def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
     if layer.name not in compressed.grids:
         return 0
     weight = compressed.model.get_submodule(layer.name).weight
+    assert isinstance(weight, Tensor)
     return int((layer.weights() != weight.detach().cpu()).sum())
 
 

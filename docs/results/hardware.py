@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from hwmodels import Library, Matrix, dense_tiles, prepare
-from hwmodels.adc_bits import required_adc_bits
-from hwmodels.adc_cost import andrulis
-from hwmodels.scaling import node_scaling
+from hwmodels.costs.adc_bits import required_adc_bits
+from hwmodels.costs.adc_cost import andrulis
+from hwmodels.costs.scaling import node_scaling
 
 HERE = Path(__file__).parent
 VGG16 = [(27, 64), (576, 64), (576, 128), (1152, 128), (1152, 256), *[(2304, 256)] * 2, (2304, 512), *[(4608, 512)] * 5]

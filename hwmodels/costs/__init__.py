@@ -1,0 +1,1 @@
+"""What the parts around the cells take: component libraries, converters, area, energy, power, latency."""

@@ -1,0 +1,1 @@
+"""How cells behave: conductances and levels, programming error, faults, reading, drift, measured devices."""

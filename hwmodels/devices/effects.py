@@ -1,0 +1,177 @@
+"""What happens to a cell besides its programming error, as data: faults, noise, drift, temperature, verified writing.
+
+Each is a table of a device file and a stage of its own; a device without the table has no such effect.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from hwmodels.devices.curves import Curve, Number, Table
+from hwmodels.errors import UserError
+from hwmodels.quantities import Count, Fraction, NonNegative, Positive
+
+_SPEC = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class ClusteredFaults:
+    """Faulty rectangles of `rows` × `cols` neighbouring cells, all at `state`.
+
+    rate: fraction of the cells that are faulty, exact for every cell, at the edge too: a rectangle ends at each cell
+    with probability 1 − (1 − rate)^(1/n), n = rows · cols, and rectangles may overlap.
+    """
+
+    rate: Fraction
+    rows: Count
+    cols: Count
+    state: Literal["lrs", "hrs", "open"]
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class LineFaults:
+    """Whole lines that fail: fraction of the word lines and of the bit lines whose cells all stand at `state`."""
+
+    word_line: Fraction = 0.0
+    bit_line: Fraction = 0.0
+    state: Literal["lrs", "hrs", "open"] = "open"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class ReadNoise:
+    """A new normal deviation of every cell at every read: σ = curve(g / g_max) · g, or · g_max (see `of`).
+
+    t_read_s, t0_s: where given, σ grows with the time t since programming as √ln((max(t, t0) + t_read) / (2 t_read)),
+    the 1/f noise of Nandakumar et al., ICECS 2019.
+    """
+
+    curve: Curve
+    of: Literal["g", "g_max"]
+    t_read_s: Positive | None = None
+    t0_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ReadNoise:
+        """The growth in time needs both its times, in order."""
+        if (self.t_read_s is None) != (self.t0_s is None):
+            raise UserError("t_read_s and t0_s belong together: give both or neither")
+        if self.t_read_s is not None and self.t0_s is not None and self.t0_s <= self.t_read_s:
+            raise UserError(f"t0_s = {self.t0_s!r} is not above t_read_s = {self.t_read_s!r}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class TelegraphNoise:
+    """Cells with one trap: at a read the trap is full with probability `duty`, and then g falls to (1 − amplitude) g.
+
+    share: fraction of the cells that have a trap. Reads are taken to lie further apart than the trap's dwell times, so
+    its states at two reads are independent.
+    """
+
+    amplitude: Fraction
+    duty: Fraction
+    share: Fraction = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class PowerLaw:
+    """g(t) = g · (t / t0)^−ν for t > t0, with ν = |nu(x) + nu_sigma(x) z|, one z ~ N(0, 1) a cell; x = g / g_max."""
+
+    t0_s: Positive
+    nu: Curve
+    nu_sigma: Curve
+    kind: Literal["power-law"] = "power-law"
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class SpreadGrowth:
+    """The spread of a level widens from curves[0] at times_s[0] to the later ones; its mean may shift.
+
+    g(t) = g + g_max · (shift(x) + √max(σ_t(x)² − σ_0(x)², 0) · z), one z ~ N(0, 1) a cell. curves: σ as a share of
+    g_max at each of times_s; between two times their numbers are interpolated, in t or in ln t (`scale`). The first is
+    the spread that programming leaves. shifts: of the mean, in the same way; none: no shift. Before times_s[0]
+    nothing has happened yet; a time after the last is refused.
+    """
+
+    times_s: Annotated[tuple[NonNegative, ...], Field(min_length=2)]
+    curves: Annotated[tuple[Curve, ...], Field(min_length=2)]
+    shifts: tuple[Curve, ...] = ()
+    scale: Literal["linear", "log"] = "log"
+    kind: Literal["spread-growth"] = "spread-growth"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SpreadGrowth:
+        """A curve of one shape at every time, times in order."""
+        if any(a >= b for a, b in zip(self.times_s, self.times_s[1:], strict=False)):
+            raise UserError(f"times_s = {list(self.times_s)} does not ascend")
+        if self.scale == "log" and self.times_s[0] <= 0:
+            raise UserError('times_s starts at 0, which has no logarithm: start later or set scale = "linear"')
+        for name, curves in (("curves", self.curves), ("shifts", self.shifts)):
+            if curves and len(curves) != len(self.times_s):
+                raise UserError(f"{name} lists {len(curves)} curves for {len(self.times_s)} times: one for each")
+            if len({_shape(curve) for curve in curves}) > 1:
+                raise UserError(f"the {name} are of different shapes: their numbers could not be interpolated")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class LogDecay:
+    """g(t) = g + shift_s · ln(t/t0) + (sigma_s + sigma_slope_s · ln(t/t0)) · z for t > t0, one z ~ N(0, 1) a cell [S].
+
+    sigma_s is the relaxation that has happened by t0; before t0 nothing has.
+    """
+
+    t0_s: Positive
+    shift_s: Number
+    sigma_s: NonNegative
+    sigma_slope_s: NonNegative
+    kind: Literal["log-decay"] = "log-decay"
+
+
+Drift = Annotated[PowerLaw | SpreadGrowth | LogDecay, Field(discriminator="kind")]
+"""How a programmed conductance moves in time; the kinds are told apart by `kind`."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class Temperature:
+    """g(T) = g · max(0, 1 + per_kelvin · (T − reference_k)); temperatures in kelvin."""
+
+    per_kelvin: Number
+    reference_k: Positive = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class WriteVerify:
+    """Writing pulse by pulse until a read-back accepts the cell, at most `max_pulses` times.
+
+    Either `accept`, the probability that a pulse ends in acceptance (the programming error of the device is then the
+    spread after acceptance); or `window_s` [S]: every pulse draws the programming error anew and is accepted within
+    ± window_s of the target. pulse_s, pulse_energy_j, verify_s, verify_energy_j: time [s] and energy [J] of one pulse
+    and of the read-back after it.
+    """
+
+    max_pulses: Annotated[Count, Field(le=2**16)]
+    pulse_s: Positive
+    pulse_energy_j: NonNegative
+    accept: Annotated[Positive, Field(le=1)] | None = None
+    window_s: Positive | None = None
+    verify_s: NonNegative = 0.0
+    verify_energy_j: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WriteVerify:
+        """One way of acceptance."""
+        if (self.accept is None) == (self.window_s is None):
+            raise UserError(
+                "give either `accept` (a probability) or `window_s` (a half-width), not both and not neither"
+            )
+        return self
+
+
+def _shape(curve: Curve) -> tuple[object, ...]:
+    """What two curves must share before their numbers can be mixed."""
+    coeffs = len(getattr(curve, "coeffs", ()))
+    return curve.kind, coeffs, curve.x if isinstance(curve, Table) else None

@@ -1,0 +1,191 @@
+"""Reading a programmed array: what the cells conduct at a time, at a temperature, at one read of many.
+
+`conductances_at` applies the stages in the order in which they happen: drift, temperature, telegraph noise, read noise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hwmodels.devices import curves, drift, faults
+from hwmodels.devices.cells import Cells, checked, checked_read, checked_time, identified
+from hwmodels.devices.device import Device
+from hwmodels.devices.random import Purpose
+from hwmodels.errors import UserError
+
+
+def conductances_at(
+    g_programmed: Any,
+    device: Device,
+    *,
+    t_s: float = 0.0,
+    temperature_k: float | None = None,
+    read: int | None = None,
+    seed: int = 0,
+    array: int = 0,
+    row: int = 0,
+    col: int = 0,
+) -> np.ndarray:
+    """What programmed cells conduct later on: float64 [S], of the shape of `g_programmed`.
+
+    g_programmed: what `program` returned [S], (rows, cols) or (arrays, rows, cols); seed, array, row, col as given to
+    it. t_s: time since programming [s]; temperature_k [K] (None: the reference temperature); read: the number of the
+    read (None: no noise between reads, what an endless average would see).
+
+    In this order: drift to t_s (faulty cells do not drift), temperature, telegraph noise, read noise. A stage that the
+    device has no data for does nothing. Raises UserError as the stages do.
+    """
+    g = checked(g_programmed, "Programmed conductances")
+    cells = identified(g.shape, seed, array, row, col)
+    factor = temperature_factor(device, temperature_k)
+    number = None if read is None else checked_read(read)
+    out = later(g, cells, device, checked_time(t_s))
+    if factor != 1.0:
+        out *= factor
+    if number is not None:
+        out = _with_traps(out, cells, device, number)
+        out = _with_read_noise(out, cells, device, t_s, number)
+    return out.reshape(np.shape(g_programmed))
+
+
+def later(g: np.ndarray, cells: Cells, device: Device, t_s: float) -> np.ndarray:
+    """A block of cells after drift, its faulty cells where they were; a copy."""
+    what = drift.plan(device, t_s)
+    out = drift.drifted(g, cells, device, what)
+    if what is not None and faults.any_faults(device):
+        out = np.where(faults.codes(cells, device) > 0, g, out)
+    return out
+
+
+def temperature_factor(device: Device, temperature_k: float | None) -> float:
+    """max(0, 1 + per_kelvin · (T − reference_k)); 1 for a device without [temperature] or T = None.
+
+    Raises UserError for a temperature that is none [K].
+    """
+    if temperature_k is not None and not 0 <= float(temperature_k) < math.inf:
+        raise UserError(f"temperature_k is a temperature in kelvin, at least 0, not {temperature_k!r}.")
+    if temperature_k is None or device.temperature is None:
+        return 1.0
+    return max(0.0, 1.0 + device.temperature.per_kelvin * (float(temperature_k) - device.temperature.reference_k))
+
+
+def telegraph_noise(
+    g: Any, device: Device, read: int, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
+) -> np.ndarray:
+    """Conductances at a read with the random telegraph noise of the device: float64 [S], of the shape of `g`.
+
+    g [S]: (rows, cols) or (arrays, rows, cols). Raises UserError as `program` does.
+    """
+    values = checked(g, "Conductances")
+    cells = identified(values.shape, seed, array, row, col)
+    return _with_traps(values, cells, device, checked_read(read)).reshape(np.shape(g))
+
+
+def read_noise(
+    g: Any,
+    device: Device,
+    read: int,
+    t_s: float = 0.0,
+    seed: int = 0,
+    array: int = 0,
+    row: int = 0,
+    col: int = 0,
+) -> np.ndarray:
+    """Conductances at a read, each with its own normal deviation, never below 0: float64 [S], of the shape of `g`.
+
+    g [S]: (rows, cols) or (arrays, rows, cols); t_s: time since programming [s]. This is the slow form of
+    `read_noise_of_sum`, which gives products the same distribution with one draw per column and read.
+    """
+    values = checked(g, "Conductances")
+    cells = identified(values.shape, seed, array, row, col)
+    return _with_read_noise(values, cells, device, checked_time(t_s), checked_read(read)).reshape(np.shape(g))
+
+
+def read_sigma(g: Any, device: Device, t_s: float = 0.0) -> np.ndarray:
+    """σ of the read noise of each cell: float64 [S], of the shape of `g`; 0 without [read_noise] and at 0 S."""
+    values = checked(g, "Conductances")
+    form = sigma_form(device, checked_time(t_s))
+    if form is None:
+        return np.zeros(np.shape(g))
+    from hwmodels import numba_threads
+    from hwmodels.devices import stage_kernels
+
+    numba_threads.start()
+    out = np.empty_like(values)
+    curve, of_g, factor = form
+    stage_kernels.read_sigma(values, out, curve, of_g, device.g_max_s, factor)
+    return out.reshape(np.shape(g))
+
+
+def read_noise_of_sum(
+    v: Any, sigma_s: Any, seed: int = 0, array: int = 0, row: int = 0, col: int = 0, read: int = 0
+) -> np.ndarray:
+    """Deviation of bit-line currents by read noise: float64 (batch, cols) [A], to add to v @ g.
+
+    v: voltages (batch, rows) [V]; sigma_s: `read_sigma(g, device)` of one array, (rows, cols) [S], worked out once for
+    all reads. Each current is a weighted sum of independent normal deviations, so it is normal with the exact variance
+    Σ v² σ², and one draw per column and read does. Row b of the batch is read `read + b`; row, col: the first cell.
+    The per-cell form `read_noise` has the same distribution as long as no conductance is cut off at 0.
+    Raises UserError for shapes that do not fit.
+    """
+    voltages, sigma = np.asarray(v, dtype=np.float64), np.asarray(sigma_s, dtype=np.float64)
+    if voltages.ndim != 2 or sigma.ndim != 2 or voltages.shape[1] != sigma.shape[0]:
+        raise UserError(
+            f"v is (batch, rows) and sigma_s (rows, cols) with the same rows, not {voltages.shape} and {sigma.shape}."
+        )
+    cells = identified(sigma.shape, seed, array, row, col)
+    checked_read(read + max(voltages.shape[0] - 1, 0))
+    from hwmodels import numba_threads
+    from hwmodels.devices import stage_kernels
+
+    numba_threads.start()
+    out = np.empty((voltages.shape[0], sigma.shape[1]))
+    origin, key, last = cells.counters(Purpose.COLUMN_READ, read=checked_read(read))
+    stage_kernels.column_normals(out, origin, key, last[0])
+    out *= np.sqrt(voltages**2 @ sigma**2)
+    return out
+
+
+def sigma_form(device: Device, t_s: float) -> tuple[np.ndarray, bool, float] | None:
+    """Read noise as the kernels take it: packed curve, whether it is a share of g, growth in time; None for none."""
+    noise = device.read_noise
+    if noise is None:
+        return None
+    factor = 1.0
+    if noise.t_read_s is not None and noise.t0_s is not None:
+        factor = math.sqrt(math.log((max(t_s, noise.t0_s) + noise.t_read_s) / (2.0 * noise.t_read_s)))
+    return curves.packed(noise.curve), noise.of == "g", factor
+
+
+def _with_traps(g: np.ndarray, cells: Cells, device: Device, read: int) -> np.ndarray:
+    """A block of cells with the traps that are full at this read; a copy."""
+    noise = device.telegraph_noise
+    if noise is None:
+        return np.array(g)
+    from hwmodels import numba_threads
+    from hwmodels.devices import stage_kernels
+
+    numba_threads.start()
+    out = np.empty_like(g)
+    origin, key, (trap, _) = cells.counters(Purpose.TRAP, Purpose.TELEGRAPH)
+    state = cells.counters(Purpose.TELEGRAPH, read=read)[2][0]
+    share, duty = (np.uint64(faults.threshold(p)) for p in (noise.share, noise.duty))
+    last = np.array([trap, state], dtype=np.uint64)
+    stage_kernels.telegraph(g, out, origin, key, last, share, duty, 1.0 - noise.amplitude)
+    return out
+
+
+def _with_read_noise(g: np.ndarray, cells: Cells, device: Device, t_s: float, read: int) -> np.ndarray:
+    """A block of cells with the normal deviations of this read; a copy."""
+    if device.read_noise is None:
+        return np.array(g)
+    from hwmodels.devices import stage_kernels
+
+    sigma = read_sigma(g, device, t_s)
+    out = np.empty_like(g)
+    origin, key, last = cells.counters(Purpose.READ, read=read)
+    stage_kernels.read_noise(g, sigma, out, origin, key, last[0])
+    return out
