@@ -63,9 +63,11 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
             cost=cost,
             seconds=folder.read(SECONDS) or {},
         )
-        made, tables = record.build(setup, outcome, command)
-        report.write(made, tables, out, formats=config.report.figures)
-        folder.write(RESULT, made)
+        with progress.task("Writing the report", 1) as task:
+            made, tables = record.build(setup, outcome, command)
+            report.write(made, tables, out, formats=config.report.figures)
+            folder.write(RESULT, made)
+            task.advance()
     return made
 
 
