@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -113,6 +114,16 @@ def importable(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(entry)
+
+
+def source_file(name: str) -> Path | None:
+    """The file of a user's network "package.module:factory"; None when it cannot be found (`build` says why)."""
+    with importable(Path.cwd()):
+        try:
+            found = importlib.util.find_spec(name.partition(":")[0])
+        except (ImportError, ValueError, AttributeError):
+            return None
+    return Path(found.origin) if found is not None and found.origin else None
 
 
 def _user_network(name: str, **given: Any) -> nn.Module:

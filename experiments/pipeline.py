@@ -26,7 +26,7 @@ from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
 from experiments.run_folder import RESULT, RunFolder
-from experiments.setup import Setup, prepare, weights_hash
+from experiments.setup import Setup, inputs, prepare
 from hwmodels import Estimate
 from hwmodels.errors import UserError
 from mapping import CrossbarNetwork, Placement
@@ -46,7 +46,7 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
         progress.note(f"This run is finished; reading {out / RESULT}.")
         return finished
     setup = prepare(config, name, progress)
-    with RunFolder(out, config, name, weights_hash(config)) as folder:
+    with RunFolder(out, config, name, inputs(config)) as folder:
         dense = _dense(setup, folder, progress)
         compressed = _compress(setup, folder, dense.network, progress)
         placement = _place(setup, folder, compressed, progress)
@@ -84,7 +84,7 @@ def _finished(config: Config, out: Path, name: str, progress: Progress) -> dict[
     """The record of a finished run of this very configuration; any other content is refused."""
     if not (out / RESULT).exists():
         return None
-    with RunFolder(out, config, name, weights_hash(config)):
+    with RunFolder(out, config, name, inputs(config)):
         try:
             return report.load(out)
         except UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,17 +28,17 @@ class RunFolder:
     path: the folder. The same configuration finds its finished stages there; another one is refused.
     """
 
-    def __init__(self, path: Path, config: Config, name: str, weights: str | None = None) -> None:
+    def __init__(self, path: Path, config: Config, name: str, inputs: Mapping[str, str] | None = None) -> None:
         """Take the folder for this configuration, making it if it is missing.
 
-        weights: hash of the weights file that the run starts from, None without one.
+        inputs: hashes of the files that the configuration names, by what they are.
 
         Raises UserError when it is a file, holds something else or another run, cannot be written, or is in
         use by another process. Nothing is written before these checks.
         """
         self.path = path
         self._lock: IO[str] | None = None
-        identity = {"schema": SCHEMA, "name": name, "digest": config.digest(), "weights_sha256": weights}
+        identity = {"schema": SCHEMA, "name": name, "digest": config.digest(), "inputs_sha256": dict(inputs or {})}
         _check(path, identity)
         try:
             self.state.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ class RunFolder:
         write_json(self.path / name, value)
 
 
-def _check(path: Path, identity: dict[str, str | None]) -> None:
+def _check(path: Path, identity: Mapping[str, Any]) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{str(path)!r} is a file; choose another --out.")
     if not path.is_dir():
@@ -98,10 +99,12 @@ def _check(path: Path, identity: dict[str, str | None]) -> None:
             f"{str(path)!r} holds another run ({found.get('name')}-{found.get('digest')}, "
             f"this one is {identity['name']}-{identity['digest']}); choose another --out or remove that folder."
         )
-    if found.get("weights_sha256") != identity["weights_sha256"]:
+    earlier, now = found.get("inputs_sha256") or {}, identity["inputs_sha256"]
+    changed = [what for what in sorted({*earlier, *now}) if earlier.get(what) != now.get(what)]
+    if changed:
         raise UserError(
-            f"{str(path)!r} holds a run from another content of the weights file; choose another --out or remove "
-            "that folder."
+            f"{str(path)!r} holds a run from another content of the {' and the '.join(changed)}; "
+            "choose another --out or remove that folder."
         )
 
 

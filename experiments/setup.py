@@ -99,13 +99,18 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     )
 
 
-def weights_hash(config: Config) -> str | None:
-    """SHA-256 of the weights file that a configuration names: the same path with other weights is another run."""
-    path = Path(config.network.weights) if config.network.weights else None
-    if path is None or not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def inputs(config: Config) -> dict[str, str]:
+    """SHA-256 of the files that a configuration names and that make its result: other content is another run.
+
+    The weights file, and the source file of a user's own network (not what that imports in turn).
+    """
+    weights = config.network.weights
+    named = {"weights file": Path(weights) if weights else None}
+    if ":" in config.network.name:
+        named["network's module"] = models.source_file(config.network.name)
+    return {
+        what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in named.items() if path and path.is_file()
+    }
 
 
 def device(config: Config) -> Device:

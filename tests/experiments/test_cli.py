@@ -127,6 +127,11 @@ def test_a_users_own_network_and_weights(capsys, tmp_path):
     assert command(["run", str(config), *args[2:], *more]) == 0
     again = json.loads((tmp_path / "p" / "result.json").read_text())
     assert again["accuracy"]["dense"] == record["accuracy"]["dense"]
+    # The same command with another network behind the same name is another run.
+    capsys.readouterr()
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("24", "20"))
+    assert command(["run", str(config), *args[2:], "-q", "--out", "o"]) == 2
+    assert "another content of the network's module" in capsys.readouterr().err
 
 
 def test_nan_weights_are_refused_by_name(capsys, tmp_path):

@@ -72,10 +72,10 @@ def test_an_identity_of_something_else_is_refused(tmp_path, content):
 
 
 def test_other_weights_are_another_run(tmp_path):
-    with RunFolder(tmp_path, Config(), "a", "one"):
+    with RunFolder(tmp_path, Config(), "a", {"weights file": "one"}):
         pass
     with pytest.raises(UserError, match="another content of the weights file"):
-        RunFolder(tmp_path, Config(), "a", "two")
+        RunFolder(tmp_path, Config(), "a", {"weights file": "two"})
 
 
 def test_nan_never_reaches_a_result(tmp_path):
