@@ -9,11 +9,13 @@ torch float32 on the same images. Cost grows with input cycles × signs × slice
 
 import time
 
+import numpy as np
 import torch
 
 import mapping
 from crossbar import ArraySpec
-from crossbar.strip import convert_and_add, convert_and_add_reference, sign_and_slice_weights
+from crossbar.converters import Converter
+from crossbar.strip import convert_and_add, convert_and_add_reference
 from experiments import models
 
 ROUNDS = 7
@@ -31,11 +33,11 @@ def seconds(call):
 
 
 def read_out():
-    spec = ArraySpec(device="yuan2019")
     sums = torch.rand(2000, 1000, generator=torch.Generator().manual_seed(0)) * 300
-    total, weights = torch.zeros(2000, 500, dtype=torch.float64), sign_and_slice_weights(spec)
-    fast = seconds(lambda: convert_and_add(sums, 1.3, 8, weights, total))
-    slow = seconds(lambda: convert_and_add_reference(sums, 1.3, 8, weights, total))
+    total, weights = torch.zeros(2000, 500, dtype=torch.float64), np.array([1.0, -1.0])
+    converter = Converter(1.3, 0, 255)
+    fast = seconds(lambda: convert_and_add(sums, converter, weights, total))
+    slow = seconds(lambda: convert_and_add_reference(sums, converter, weights, total))
     per_sample = 1e9 / sums.numel()
     print(
         f"converter and shift-add: {fast * per_sample:.2f} ns a sample, torch twin {slow * per_sample:.2f} ns: ", end=""

@@ -7,12 +7,14 @@ there are 2^bits codes, one step apart: step = F / (2^bits − 1).
                                code        0     0    0    0    1    2    2    3    3
                                clipped   yes                                        yes
 
-A sample counts as clipped when it lies more than half a step outside the range.
+A sample counts as clipped when it lies more than half a step outside the range. A converter behind an analog
+subtraction takes both signs: its codes reach from −2^(bits−1) to 2^(bits−1) − 1, step = F / (2^(bits−1) − 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -46,14 +48,29 @@ def input_cycles(codes: Tensor, input_bits: int | None, dac_bits: int) -> Iterat
         rest, weight = quotient, weight * radix
 
 
-def adc_codes(sums: Tensor, step: float, bits: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Converter:
+    """The transfer curve of an ADC: code = round(sum / step), clipped to low … top. step: in the unit of the sums."""
+
+    step: float
+    low: int
+    top: int
+
+    @classmethod
+    def of_range(cls, full_scale: float, bits: int, *, signed: bool = False) -> Converter:
+        """A converter of `bits` bits whose highest code stands for `full_scale` > 0."""
+        top = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+        # One signed bit leaves codes −1 and 0; its step is the full scale itself.
+        return cls(step=full_scale / max(top, 1), low=-(2 ** (bits - 1)) if signed else 0, top=top)
+
+
+def adc_codes(sums: Tensor, converter: Converter) -> tuple[Tensor, Tensor]:
     """Codes of column sums, and how many samples the converter clipped.
 
-    sums: any shape, in the unit of `step`; it is overwritten. Returns (codes as floats holding whole numbers
-    0 … 2^bits − 1, count of samples more than half a step outside the range as a 0-d int64 tensor).
+    sums: any shape, in the unit of the converter's step; it is overwritten. Returns (codes as floats holding whole
+    numbers low … top, count of samples more than half a step outside the range as a 0-d int64 tensor).
     """
     # A tensor divides in float32 on every device; dividing by a Python number would multiply by its inverse on some.
-    codes = sums.div_(torch.tensor(step, dtype=sums.dtype, device=sums.device)).round_()
-    top = 2**bits - 1
-    clipped = ((codes > top) | (codes < 0)).sum()
-    return codes.clamp_(0, top), clipped
+    codes = sums.div_(torch.tensor(converter.step, dtype=sums.dtype, device=sums.device)).round_()
+    clipped = ((codes > converter.top) | (codes < converter.low)).sum()
+    return codes.clamp_(converter.low, converter.top), clipped

@@ -41,6 +41,8 @@ class ArraySpec:
     idle: what stands at a crossing that carries no weight. "open": 0 S, as the papers assume; weights are
         ±g, zero not among them. "hrs": a real cell at g_min with its error and its power; a pair's weight is
         g₊ − g₋, so zero exists. Default: the device's own.
+    pair_subtraction: where a pair's halves are subtracted. "digital": both are converted; "analog": their currents are
+        subtracted before one converter that takes both signs.
     input_bits: resolution of an input; None drives the exact real value (no DAC error).
     dac_bits: bits that a word-line driver applies per input cycle; an input takes ⌈input_bits / dac_bits⌉
         cycles, least significant first.
@@ -52,8 +54,8 @@ class ArraySpec:
     r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`).
     t_read_s: time of one array read [s]; the default is ISAAC's 100 ns cycle (Shafiee et al., ISCA 2016, §V).
 
-    Positive and negative weights stand on separate arrays (Yuan et al., ISLPED 2019, §III); every array's
-    bit lines are converted and the codes are added up digitally.
+    Positive and negative weights stand on separate arrays (Yuan et al., ISLPED 2019, §III); the codes of slices, input
+    cycles and word-line strips are added up digitally.
     """
 
     rows: Count = 128
@@ -61,6 +63,7 @@ class ArraySpec:
     device: Annotated[Device, BeforeValidator(_load_device)]
     slices: Count = 1
     idle: Literal["open", "hrs"] | None = None
+    pair_subtraction: Literal["digital", "analog"] = "digital"
     input_bits: Count | None = 8
     dac_bits: Count = 1
     adc_bits: Count | None = 8
@@ -104,6 +107,11 @@ class ArraySpec:
     def columns_per_converter(self) -> int:
         """Columns that one converter serves, at most the columns of the array."""
         return min(self.cols_per_adc or self.cols, self.cols)
+
+    @property
+    def signed_converter(self) -> bool:
+        """Whether a converter sees sums of both signs."""
+        return self.pair_subtraction == "analog"
 
     @property
     def weight_bits(self) -> float:

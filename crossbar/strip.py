@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crossbar.converters import adc_codes, input_cycles
+from crossbar.converters import Converter, adc_codes, input_cycles
 from crossbar.spec import ArraySpec
 
 
@@ -16,8 +16,8 @@ from crossbar.spec import ArraySpec
 class StripRead:
     """What a strip gives for a batch of input vectors.
 
-    sums: (n, cols) float64, Σ over cycles, signs and slices of weight · sum, in `conductance unit × input code`;
-    with converters the sum of codes times the step. clipped, samples: converter samples beyond the range, and in all.
+    sums: (n, cols) float64, Σ over cycles and planes of weight · sum, in `conductance unit × input code`; with
+    converters the sum of codes times the step. clipped, samples: converter samples beyond the range, and in all.
     """
 
     sums: Tensor
@@ -27,80 +27,105 @@ class StripRead:
 
 @dataclass(frozen=True)
 class Strip:
-    """Conductances of the arrays on one strip of word lines.
+    """What the converters of the arrays on one strip of word lines see, whatever the encoding.
 
-    g: (rows, 2 · slices · cols) float32 in units of `unit_s`; column order sign, slice, column.
-    unit_s: what 1 in `g` means [S]. cols: weight columns of the strip.
+    A plane is one column per weight column: a slice of one half of a pair, or the difference of both halves where
+    they are subtracted before the converter.
+    g: (rows, planes · cols) float32 in units of `unit_s`, plane by plane; negative values only where `signed`.
+    unit_s: what 1 in `g` means [S]. cols: weight columns. plane_weights: (planes,) float64 whole numbers, what a
+    plane's code counts in the result. signed: converters take both signs.
+    column_sign: (planes · cols,) float32 of ±1 that a code is multiplied by (flipped columns, fragments of one sign),
+    or None: all +1. input_weight: (cols,) float64 in units of `unit_s`, times the digital sum of the input codes added
+    to each column (offset, flipped columns), or None: nothing.
     """
 
     g: Tensor
     unit_s: float
     cols: int
+    plane_weights: np.ndarray
+    signed: bool = False
+    column_sign: Tensor | None = None
+    input_weight: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Strip:
         """The same strip on another torch device."""
-        return Strip(g=self.g.to(device), unit_s=self.unit_s, cols=self.cols)
+        moved = {
+            name: None if value is None else value.to(device)
+            for name, value in (("column_sign", self.column_sign), ("input_weight", self.input_weight))
+        }
+        return replace(self, g=self.g.to(device), **moved)
 
     def column_sums(self, codes: Tensor) -> Tensor:
-        """Σ input code · g of every physical column: (n, rows) → (n, 2 · slices · cols), one input cycle."""
+        """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
 
     def largest_sum(self, codes: Tensor, spec: ArraySpec) -> float:
-        """The largest column sum over all input cycles [conductance unit × DAC code]: what calibration needs."""
+        """The largest magnitude of a column sum over all input cycles [conductance unit × DAC code]."""
         return max(
-            (float(self.column_sums(cycle).max()) for _, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits)),
+            (
+                float(self.column_sums(cycle).abs().max())
+                for _, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits)
+            ),
             default=0.0,
         )
 
-    def read(self, codes: Tensor, spec: ArraySpec, step: float | None) -> StripRead:
+    def read(self, codes: Tensor, spec: ArraySpec, converter: Converter | None) -> StripRead:
         """Drive the strip with input codes and add up what its converters say.
 
-        codes: (n, rows) input codes (all bits); step: one converter step [conductance unit × DAC code], or None
-        for the exact sum. Without a converter the input cycles add up to the whole code exactly, so one product
-        serves them all. Cost: O(cycles · n · rows · 2 · slices · cols).
+        codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
+        exact sum. Without a converter the input cycles add up to the whole code exactly, so one product serves them
+        all. Cost: O(cycles · n · rows · planes · cols).
         """
-        if spec.adc_bits is None or step is None:
-            sums = self.column_sums(codes).double().view(codes.shape[0], -1, self.cols)
-            weights = torch.from_numpy(sign_and_slice_weights(spec)).to(codes.device)
-            return StripRead(sums=torch.einsum("nkc,k->nc", sums, weights), clipped=0, samples=0)
-        total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
         clipped = samples = 0
-        for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
-            sums = self.column_sums(cycle)
-            samples += sums.numel()
-            clipped += convert_and_add(sums, step, spec.adc_bits, weight * sign_and_slice_weights(spec), total)
-        return StripRead(sums=total * step, clipped=clipped, samples=samples)
+        if spec.adc_bits is None or converter is None:
+            total = self._weighted(self.column_sums(codes).double())
+        else:
+            total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
+            for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
+                sums = self.column_sums(cycle)
+                samples += sums.numel()
+                clipped += self._convert_and_add(sums, converter, weight, total)
+            total *= converter.step
+        if self.input_weight is not None:
+            total += codes.sum(dim=1, dtype=torch.float64)[:, None] * self.input_weight
+        return StripRead(sums=total, clipped=clipped, samples=samples)
+
+    def _convert_and_add(self, sums: Tensor, converter: Converter, weight: float, total: Tensor) -> int:
+        if self.column_sign is None:
+            return convert_and_add(sums, converter, weight * self.plane_weights, total)
+        codes, clipped = adc_codes(sums, converter)
+        total += weight * self._weighted(codes.double())
+        return int(clipped)
+
+    def _weighted(self, sums: Tensor) -> Tensor:
+        """Σ over planes of weight · sign · sum: (n, planes · cols) → (n, cols), float64."""
+        if self.column_sign is not None:
+            sums = sums * self.column_sign
+        weights = torch.from_numpy(self.plane_weights).to(sums.device)
+        return torch.einsum("nkc,k->nc", sums.view(sums.shape[0], -1, self.cols), weights)
 
 
-def sign_and_slice_weights(spec: ArraySpec) -> np.ndarray:
-    """(2 · slices,) float64: what a code of each sign and slice counts in the result, ±Lˢ."""
-    weights = spec.encoding.slice_weights
-    return np.concatenate([weights, -weights])
-
-
-def convert_and_add(sums: Tensor, step: float, bits: int, weights: np.ndarray, total: Tensor) -> int:
+def convert_and_add(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:
     """Add the converters' codes of column sums, weighted, to the total; the number of clipped samples.
 
-    sums: (n, K · cols) float32; step: one code in the unit of the sums; weights: (K,) whole numbers; total: (n, cols)
-    float64, added to in place. On the CPU one compiled pass, elsewhere its slow twin `convert_and_add_reference`,
-    with the same result bit for bit: codes and weights are whole numbers, so every order of adding is exact.
+    sums: (n, K · cols) float32; converter: its step in the unit of the sums; weights: (K,) whole numbers; total:
+    (n, cols) float64, added to in place. On the CPU one compiled pass, elsewhere its slow twin
+    `convert_and_add_reference`, with the same result bit for bit: codes and weights are whole numbers, so every order
+    of adding is exact.
     """
     if sums.device.type != "cpu":
-        return convert_and_add_reference(sums, step, bits, weights, total)
+        return convert_and_add_reference(sums, converter, weights, total)
     from crossbar.product_kernels import adc_shift_add  # numba loads only where something is computed
     from hwmodels import numba_threads
 
     numba_threads.limit(torch.get_num_threads())
-    return int(
-        adc_shift_add(
-            sums.numpy(), np.float32(step), np.float32(2**bits - 1), np.ascontiguousarray(weights), total.numpy()
-        )
-    )
+    step, low, top = (np.float32(value) for value in (converter.step, converter.low, converter.top))
+    return int(adc_shift_add(sums.numpy(), step, low, top, np.ascontiguousarray(weights), total.numpy()))
 
 
-def convert_and_add_reference(sums: Tensor, step: float, bits: int, weights: np.ndarray, total: Tensor) -> int:
+def convert_and_add_reference(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:
     """The same as `convert_and_add`, written plainly in torch, for any device."""
-    codes, clipped = adc_codes(sums.clone(), step, bits)
+    codes, clipped = adc_codes(sums.clone(), converter)
     parts = codes.double().view(codes.shape[0], -1, total.shape[1])
     total += torch.einsum("nkc,k->nc", parts, torch.from_numpy(weights).to(parts.device))
     return int(clipped)

@@ -152,6 +152,8 @@ class Crossbar:
     """Cells that share the magnitude of one weight."""
     idle: Literal["open", "hrs"] | None = None
     """What stands where no weight does: open (0 S) or hrs (a cell at g_min); default: the device's own."""
+    pair_subtraction: Literal["digital", "analog"] = "digital"
+    """Subtract a pair's halves after their converters, or their currents before one that takes both signs."""
     input_bits: Count | Literal["ideal"] = 8
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1

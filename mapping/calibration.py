@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from crossbar import ArraySpec
 from crossbar.converters import input_cycles
 from mapping.cells import nominal
-from mapping.layer import CHUNK_ELEMENTS, PlacedStrip, build_strips, layer_codes, unit_conductance
+from mapping.layer import CHUNK_ELEMENTS, layer_codes
 from mapping.placement import Calibration, LayerPlacement, Piece, Placement
+from mapping.strips import PlacedStrip, build_strips, unit_conductance
 from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
 CALIBRATION_VECTORS = 20_000

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import groupby
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crossbar import ArraySpec
-from crossbar.converters import input_codes
-from crossbar.strip import Strip
+from crossbar.converters import Converter, input_codes
 from hwmodels.errors import UserError
-from mapping.placement import LayerPlacement, Piece
-
-Conductances = Callable[[Piece], np.ndarray]
-"""What really stands on an array: piece → conductances [S] of shape (rows, cols)."""
+from mapping.placement import LayerPlacement
+from mapping.strips import PlacedStrip, unit_conductance
 
 CHUNK_ELEMENTS = 16_000_000
 """Largest intermediate of one product, in elements (64 MB in float32): bounds memory, not results."""
@@ -41,60 +36,6 @@ class Clipping:
     def input(self) -> float:
         """Share of inputs beyond the range of the input codes."""
         return self.input_clipped / self.input_samples if self.input_samples else 0.0
-
-
-@dataclass(frozen=True)
-class PlacedStrip:
-    """A strip with its place in the layer: group, matrix rows that drive it, matrix columns that it gives."""
-
-    group: int
-    rows: Tensor
-    cols: Tensor
-    strip: Strip
-
-    def to(self, device: torch.device | str) -> PlacedStrip:
-        """The same on another torch device."""
-        return PlacedStrip(self.group, self.rows.to(device), self.cols.to(device), self.strip.to(device))
-
-
-def unit_conductance(spec: ArraySpec) -> float:
-    """What 1 in a strip's conductances means [S]: the level grid's unit where there is one, else g_max."""
-    return spec.encoding.grid_unit_s or spec.device.g_max_s
-
-
-def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> list[PlacedStrip]:
-    """Put the arrays of a layer side by side where they share word lines.
-
-    Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
-    """
-    unit = unit_conductance(spec)
-    strips = []
-    for _, members in groupby(_tiles_of(pieces), key=lambda item: (item[0].group, item[0].rows.tobytes())):
-        tiles = list(members)
-        first = tiles[0][0]
-        cols = np.concatenate([tile.cols for tile, _ in tiles])
-        g = np.zeros((first.rows.size, 2, spec.slices, cols.size), dtype=np.float32)
-        start = 0
-        for tile, parts in tiles:
-            stop = start + tile.cols.size
-            for piece in parts:
-                g[:, 0 if piece.sign > 0 else 1, piece.slice, start:stop] = cells(piece) / unit
-            start = stop
-        strips.append(
-            PlacedStrip(
-                group=first.group,
-                rows=torch.from_numpy(first.rows.astype(np.int64)),
-                cols=torch.from_numpy(cols.astype(np.int64)),
-                strip=Strip(g=torch.from_numpy(g.reshape(first.rows.size, -1)), unit_s=unit, cols=cols.size),
-            )
-        )
-    return strips
-
-
-def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:
-    for _, members in groupby(pieces, key=lambda piece: piece.number):
-        parts = list(members)
-        yield parts[0].tile, parts
 
 
 def layer_codes(x: Tensor, placed: LayerPlacement, spec: ArraySpec) -> list[tuple[float, Tensor]]:
@@ -132,9 +73,10 @@ class CrossbarLayer(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self._state = _State()
         calibration = placed.calibration
-        self._step = None
+        self._converter = None
         if spec.adc_bits is not None and calibration.adc_full_scale_s > 0:
-            self._step = calibration.adc_full_scale_s / unit_conductance(spec) / (2**spec.adc_bits - 1)
+            full_scale = calibration.adc_full_scale_s / unit_conductance(spec)
+            self._converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
 
     @property
     def weight(self) -> Tensor:
@@ -180,7 +122,7 @@ class CrossbarLayer(nn.Module):
         for sign, codes in layer_codes(x.float(), placed, spec):
             vectors = geometry.vectors(codes)
             for at in self._state.strips:
-                read = at.strip.read(vectors[:, at.group, at.rows], spec, self._step)
+                read = at.strip.read(vectors[:, at.group, at.rows], spec, self._converter)
                 total[:, at.group].index_add_(1, at.cols, read.sums, alpha=sign)
                 self.clipping.adc_clipped += read.clipped
                 self.clipping.adc_samples += read.samples

@@ -12,8 +12,9 @@ from torch import nn
 
 from hwmodels.errors import UserError
 from mapping.cells import programmed
-from mapping.layer import Clipping, CrossbarLayer, build_strips
+from mapping.layer import Clipping, CrossbarLayer
 from mapping.placement import Piece, Placement
+from mapping.strips import build_strips
 
 
 class CrossbarNetwork(nn.Module):

@@ -3,12 +3,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossbar.converters import adc_codes, input_codes, input_cycles
+from crossbar.converters import Converter, adc_codes, input_codes, input_cycles
 
 
 def test_the_worked_table_of_the_docstring():
     sums = torch.tensor([-0.6, -0.2, 0.4, 0.5, 0.6, 1.5, 2.5, 3.4, 9.0], dtype=torch.float64)
-    codes, clipped = adc_codes(sums, step=1.0, bits=2)
+    codes, clipped = adc_codes(sums, Converter.of_range(3.0, 2))
     assert codes.tolist() == [0, 0, 0, 0, 1, 2, 2, 3, 3]
     assert int(clipped) == 2
 
@@ -45,6 +45,14 @@ def test_an_ideal_input_is_the_value_itself():
 def test_the_error_of_a_converter_is_half_a_step(bits):
     sums = torch.linspace(0, 10, 5001, dtype=torch.float64)
     step = 10 / (2**bits - 1)
-    codes, clipped = adc_codes(sums.clone(), step, bits)
+    codes, clipped = adc_codes(sums.clone(), Converter.of_range(10.0, bits))
     assert int(clipped) == 0
     assert float((codes * step - sums).abs().max()) <= step / 2 * (1 + 1e-9)
+
+
+def test_a_signed_converter_takes_both_signs():
+    """Three bits over ±3: one step a unit, codes −4 … 3."""
+    sums = torch.tensor([-9.0, -4.4, -4.6, -0.5, 0.5, 1.5, 3.4, 3.6])
+    codes, clipped = adc_codes(sums, Converter.of_range(3.0, 3, signed=True))
+    assert codes.tolist() == [-4, -4, -4, 0, 0, 2, 3, 3]
+    assert int(clipped) == 3

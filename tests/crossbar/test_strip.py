@@ -1,10 +1,14 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import ArraySpec
-from crossbar.strip import Strip, convert_and_add, convert_and_add_reference, sign_and_slice_weights
+from crossbar.converters import Converter
+from crossbar.strip import Strip, convert_and_add, convert_and_add_reference
 
 
 def _strip(seed, rows=12, cols=5, slices=1, whole=True):
@@ -12,7 +16,8 @@ def _strip(seed, rows=12, cols=5, slices=1, whole=True):
     g = torch.randint(0, 51, (rows, 2 * slices * cols), generator=generator).float()
     if not whole:
         g += torch.rand(g.shape, generator=generator)
-    return Strip(g=g, unit_s=2e-8, cols=cols)
+    weights = 16.0 ** np.arange(slices)
+    return Strip(g=g, unit_s=2e-8, cols=cols, plane_weights=np.concatenate([weights, -weights]))
 
 
 def _codes(seed, rows=12, n=64, bits=8):
@@ -35,14 +40,14 @@ def test_a_fine_converter_reads_whole_sums_exactly(dac_bits):
     spec = ArraySpec(device="yuan2019", dac_bits=dac_bits, adc_bits=16)
     strip, codes = _strip(2, rows=4), _codes(3, rows=4)
     ideal = strip.read(codes, spec.with_(adc_bits=None), None).sums
-    read = strip.read(codes, spec, 1.0)
+    read = strip.read(codes, spec, Converter(1.0, 0, 2**16 - 1))
     assert torch.equal(read.sums, ideal)
     assert read.clipped == 0
 
 
 def test_too_small_a_range_clips_and_counts():
     spec = ArraySpec(device="yuan2019", adc_bits=4)
-    read = _strip(4).read(_codes(5), spec, 1.0)
+    read = _strip(4).read(_codes(5), spec, Converter(1.0, 0, 15))
     assert 0 < read.clipped < read.samples
     assert read.samples == 64 * 10 * 8
 
@@ -50,8 +55,9 @@ def test_too_small_a_range_clips_and_counts():
 def test_codes_do_not_depend_on_the_batch_on_whole_grids():
     spec = ArraySpec(device="yuan2019", adc_bits=8)
     strip, codes = _strip(6), _codes(7)
-    whole = strip.read(codes, spec, 3.7).sums
-    single = torch.cat([strip.read(codes[i : i + 1], spec, 3.7).sums for i in range(64)])
+    converter = Converter(3.7, 0, 255)
+    whole = strip.read(codes, spec, converter).sums
+    single = torch.cat([strip.read(codes[i : i + 1], spec, converter).sums for i in range(64)])
     assert torch.equal(whole, single)
 
 
@@ -64,15 +70,28 @@ def test_largest_sum_is_the_largest_over_cycles():
 
 @given(
     n=st.integers(1, 40), cols=st.integers(1, 9), slices=st.integers(1, 3), bits=st.integers(1, 12),
-    step=st.floats(0.3, 30), seed=st.integers(0, 2**31),
+    step=st.floats(0.3, 30), seed=st.integers(0, 2**31), signed=st.booleans(),
 )  # fmt: skip
-def test_the_compiled_read_out_equals_its_twin_bit_for_bit(n, cols, slices, bits, step, seed):
+def test_the_compiled_read_out_equals_its_twin_bit_for_bit(n, cols, slices, bits, step, seed, signed):
     generator = torch.Generator().manual_seed(seed)
     sums = torch.rand(n, 2 * slices * cols, generator=generator) * 2**bits * 1.2 - 3
     sums[0, 0] = 2.5 * step  # a tie
-    spec = ArraySpec(device="yuan2019", slices=slices)
     fast, slow = torch.zeros(n, cols, dtype=torch.float64), torch.zeros(n, cols, dtype=torch.float64)
-    weights = 4 * sign_and_slice_weights(spec)
-    clipped = convert_and_add(sums, step, bits, weights, fast)
-    assert clipped == convert_and_add_reference(sums, step, bits, weights, slow)
+    weights = 4 * np.tile([1.0, -16.0], slices)
+    converter = Converter.of_range(step * (2 ** (bits - 1) if signed else 2**bits), bits, signed=signed)
+    clipped = convert_and_add(sums, converter, weights, fast)
+    assert clipped == convert_and_add_reference(sums, converter, weights, slow)
     assert torch.equal(fast, slow)
+
+
+def test_signs_and_digital_input_sums_are_added_after_the_converter():
+    spec = ArraySpec(device="yuan2019", adc_bits=16)
+    strip, codes = _strip(2, rows=4), _codes(3, rows=4)
+    sign = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]).repeat(2)
+    extra = torch.tensor([0.0, 3.0, 0.0, 0.5, 0.0], dtype=torch.float64)
+    changed = replace(strip, column_sign=sign, input_weight=extra)
+    expected = (
+        strip.read(codes, spec, Converter(1.0, 0, 2**16 - 1)).sums * sign[:5] + codes.double().sum(1)[:, None] * extra
+    )
+    for converter in (Converter(1.0, 0, 2**16 - 1), None):
+        assert torch.equal(changed.read(codes, spec, converter).sums, expected)

@@ -22,9 +22,11 @@ def _run(placement, x, seed=0):
 
 
 @pytest.mark.parametrize("idle", ["open", "hrs"])
+@pytest.mark.parametrize("subtraction", ["digital", "analog"])
 @pytest.mark.parametrize("slices", [1, 2])
-def test_ideal_arrays_equal_the_quantised_network(network, images, ideal, idle, slices):
-    placement = mapping.place(network, ideal.with_(idle=idle, slices=slices), images)
+def test_ideal_arrays_equal_the_quantised_network(network, images, ideal, idle, slices, subtraction):
+    array = ideal.with_(idle=idle, slices=slices, pair_subtraction=subtraction)
+    placement = mapping.place(network, array, images)
     with torch.no_grad():
         expected = placement.reference()(images)
     assert torch.allclose(_run(placement, images), expected, rtol=1e-5, atol=1e-6)
@@ -152,7 +154,7 @@ def test_real_conductances_move_codes_by_at_most_one_at_an_edge(network, spec):
     exact = codes.double() @ at.strip.g.double()
     bound = at.rows.numel() * torch.finfo(torch.float32).eps * (codes.double() @ at.strip.g.double().abs())
     assert torch.all((batched.double() - exact).abs() <= bound)
-    step = layer._step
+    step = layer._converter.step
     a, b = torch.round(batched / step), torch.round(single / step)
     moved = a != b
     assert float((a - b).abs().max()) <= 1
