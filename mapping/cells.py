@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from crossbar import ArraySpec, effective_conductance
-from hwmodels import program
+from hwmodels import conductances_at, program
+from mapping.conditions import Conditions
 from mapping.placement import Piece
 
 
@@ -14,9 +15,17 @@ def nominal(piece: Piece, spec: ArraySpec) -> np.ndarray:
     return behind_wires(piece.target, spec)
 
 
-def programmed(piece: Piece, spec: ArraySpec, seed: int) -> np.ndarray:
-    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, wires."""
-    return behind_wires(program(piece.target, spec.device, seed=seed, array=piece.array), spec)
+def programmed(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, drift, wires."""
+    g = program(piece.target, spec.device, seed=seed, array=piece.array)
+    return behind_wires(at_conditions(g, piece, spec, seed, conditions), spec)
+
+
+def at_conditions(g: np.ndarray, piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """Programmed conductances g (rows, cols) [S] of a piece, at the time and temperature of reading."""
+    return conductances_at(
+        g, spec.device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
+    )
 
 
 def behind_wires(g: np.ndarray, spec: ArraySpec) -> np.ndarray:
