@@ -126,7 +126,7 @@ def test_required_bits_follow_the_fullest_column():
     small = estimate(tiles, "isaac-32nm", adc_bits="required")
     assert adc(small) == pytest.approx(adc(estimate(tiles, "isaac-32nm", adc_bits=4)))
     assert any("2-bit converter is priced as the 4-bit one" in sentence for sentence in small.assumptions)
-    tiles["cell_bits"], tiles["max_live_per_col"] = 4, 128
+    tiles["cell_bits"], tiles["max_live_per_col"] = 4, tiles["rows"]
     with pytest.raises(UserError, match="no 11-bit converter"):
         estimate(tiles, "isaac-32nm", adc_bits="required")
     with pytest.raises(UserError, match="ideal analog inputs"):
