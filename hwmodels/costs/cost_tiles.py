@@ -53,6 +53,11 @@ class Pieces:
         """A column, (pieces,)."""
         return self.columns[name]
 
+    @property
+    def cycles_of_a_phase(self) -> np.ndarray:
+        """Array reads of one input phase, (pieces,): input_cycles over input_phases, which is 1 where not stated."""
+        return self["input_cycles"] // self.columns.get("input_phases", np.ones(1, dtype=np.int64))
+
     def per_layer(self, amount: Any) -> np.ndarray:
         """Sum an amount per piece over each layer: (pieces,) -> float64 (layers,)."""
         weights = np.broadcast_to(amount, self["layer"].shape)

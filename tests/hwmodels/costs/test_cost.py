@@ -172,6 +172,40 @@ def test_signs_on_two_arrays_fetch_their_inputs_once():
     assert result.totals["latency_us"] == pytest.approx(8.0)
 
 
+def test_a_second_input_phase_repeats_the_reads_and_not_the_fetch():
+    # inputs of both signs: 10 vectors of 8 one-bit cycles, applied twice
+    once, twice = (
+        estimate(table({"input_phases": n, "input_cycles": 8 * n}), small_library(), frame_rate_hz=1.0) for n in (1, 2)
+    )
+    repeated = ("dac", "adc", "sample_hold", "shift_add", "output_register", "input_register")
+    for name in repeated:
+        assert component(twice, name)[2] == pytest.approx(2 * component(once, name)[2]), name
+    assert component(twice, "buffer")[2] == pytest.approx(2 * (4 + 6) * VECTORS * 8 * 0.05e-3)
+    assert component(twice, "bus")[2] == pytest.approx((4 + 6) * VECTORS * 8 * 0.025e-3)
+    assert component(twice, "router")[2] == pytest.approx((4 + 6) * VECTORS * 8 * 0.01e-3)
+    assert twice.totals["latency_us"] == pytest.approx(16.0)
+    # without the column every cycle brings new bits
+    unsaid = estimate(table({"input_cycles": 16}), small_library(), frame_rate_hz=1.0)
+    assert component(unsaid, "bus")[2] == pytest.approx((4 + 6) * VECTORS * 16 * 0.025e-3)
+    with pytest.raises(UserError, match="'input_phases': 3 does not divide input_cycles"):
+        estimate(table({"input_phases": 3}), small_library())
+
+
+def test_who_says_how_long_a_read_takes_is_said():
+    def about(result, words):
+        return [sentence for sentence in result.assumptions if words in sentence]
+
+    silent, same, other = (estimate(table(t), small_library()) for t in ({}, {"t_read_s": 1e-7}, {"t_read_s": 2e-7}))
+    assert about(silent, "An array read takes") == ["An array read takes the library's 100 ns."]
+    assert about(same, "An array read takes") == []
+    assert about(other, "An array read takes") == [
+        "An array read takes what the array states (200 ns); the library's 100 ns is not used."
+    ]
+    assert other.totals["latency_us"] == pytest.approx(2 * silent.totals["latency_us"])
+    assert about(silent, "the library's 0.5 V is not used")
+    assert not about(estimate(table({"read_energy_j": np.nan}), small_library()), "is not used")
+
+
 def test_tiles_that_share_an_array_take_turns():
     shared = table({}, {"tile": 1, "row0": 4})
     apart = table({}, {"tile": 1, "array": 1})

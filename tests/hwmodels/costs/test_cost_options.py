@@ -149,6 +149,7 @@ def test_levels_need_not_be_a_power_of_two():
         ({"adc_model": "wald"}, "Unknown converter model 'wald'"),
         ({"replicas": {"cnv": 2}}, r"no layer 'cnv'\. Did you mean 'conv'"),
         ({"replicas": {"conv": 0}}, "'conv' takes a whole number, at least 1"),
+        ({"execution": "pipelind"}, r"Unknown execution 'pipelind'.*pipelined"),
     ],
 )
 def test_mistakes_in_what_is_asked(options, words):
@@ -194,6 +195,23 @@ def test_power_at_the_three_rates():
     assert totals["sequential_rate_hz"] == pytest.approx(1e6 / totals["latency_us"])
     assert totals["power_mw"] < totals["power_sequential_mw"] < totals["power_full_rate_mw"]
     assert totals["leakage_mw"] > 0
+
+
+def test_layer_by_layer_runs_one_inference_at_a_time():
+    apart, piped = (estimate(table(), "puma-32nm", execution=how) for how in ("layer-by-layer", "pipelined"))
+    assert apart.totals["frame_rate_hz"] == apart.totals["sequential_rate_hz"] == piped.totals["sequential_rate_hz"]
+    assert apart.totals["power_mw"] == apart.totals["power_sequential_mw"]
+    assert piped.totals["frame_rate_hz"] == piped.totals["full_rate_hz"] > apart.totals["frame_rate_hz"]
+    for name in ("area_mm2", "energy_nj", "latency_us", "power_peak_mw", "leakage_mw"):
+        assert apart.totals[name] == piped.totals[name]
+    assert any("Execution is layer by layer" in sentence for sentence in apart.assumptions)
+    between = (apart.totals["full_rate_hz"] + apart.totals["sequential_rate_hz"]) / 2
+    with pytest.raises(UserError, match="beyond the placement's full rate"):
+        estimate(table(), "puma-32nm", execution="layer-by-layer", frame_rate_hz=between)
+    estimate(table(), "puma-32nm", frame_rate_hz=between)
+    # copies shorten the slowest layer, and with it both rates
+    copied = estimate(table(), "puma-32nm", execution="layer-by-layer", replicas={"conv": 4})
+    assert copied.totals["frame_rate_hz"] > 3 * apart.totals["frame_rate_hz"]
 
 
 def test_writing_is_reported_apart():
