@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+import mapping
 from admm import Plan, Schedule
 from admm.constraints import Block, Channel, Column, Filter, Unstructured
 from admm.layers import resolve
@@ -21,8 +22,9 @@ from admm.schedules import stages
 from crossbar import ArraySpec
 from experiments import data, models
 from experiments.config import Config, Prune
+from experiments.pricing import Pricing
 from experiments.progress import Progress
-from hwmodels import Device, Library
+from hwmodels import Device
 from hwmodels.errors import UserError
 from mapping.trace import trace
 
@@ -37,7 +39,7 @@ class Setup:
     network: nn.Module
     array: ArraySpec
     baseline: ArraySpec
-    library: Library
+    pricing: Pricing
     plan: Plan
     compression_epochs: int
     calibration: Tensor
@@ -63,8 +65,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     """Build everything a configuration names; every mistake in it is a UserError here."""
     array = array_spec(config)
     baseline = baseline_spec(config, array)
-    library = Library.load(config.hardware.library)
-    check_converters(library, array)
+    pricing = Pricing.of(config.hardware, array)
     dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
@@ -82,7 +83,10 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         weights=config.network.weights,
     )
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    trace(network, calibration[:2])
+    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    if config.hardware.frame_rate_hz is not None:
+        # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
+        pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
     plan = compression_plan(config, array)
     planned = stages(plan, resolve(plan, network).values())
     return Setup(
@@ -92,7 +96,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         network=network,
         array=array,
         baseline=baseline,
-        library=library,
+        pricing=pricing,
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
@@ -146,18 +150,6 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
             f"The baseline of hardware.baseline_bits = {config.hardware.baseline_bits} does not fit cells of "
             f"{array.device.levels} levels: {_reasons(error)}."
         ) from None
-
-
-def check_converters(library: Library, array: ArraySpec) -> None:
-    """Refuse converters that the library cannot price, before hours of training are spent on them."""
-    try:
-        if array.adc_bits is not None:
-            library.adc.part(array.adc_bits, "ADC (crossbar.adc_bits)", library.name)
-        if array.input_bits is not None:
-            library.dac.part(array.dac_bits, "DAC (crossbar.dac_bits)", library.name)
-    except UserError as error:
-        # A tile table says 0 where a configuration says "ideal".
-        raise UserError(str(error).replace("0 for no converter", '"ideal" for no converter')) from None
 
 
 def compression_plan(config: Config, array: ArraySpec) -> Plan:
