@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import figures
+from experiments import figures, tornado
 from experiments.wording import (
     UNKNOWN,
     change,
@@ -47,6 +47,8 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "costs": costs(record),
         "components": _cost_rows(tables, "component"),
         "layer_costs": _cost_rows(tables, "layer"),
+        "ranges": ranges(record),
+        "uncertain": _uncertain_rows(tables),
         "layers": [_layer_row(layer) for layer in record["layers"]],
         "digital": _digital(record),
         "on_arrays": f"{share(record['macs_on_arrays'])} of the multiply-accumulates run on arrays.",
@@ -204,6 +206,16 @@ def costs(record: Record) -> list[list[str]]:
     return rows
 
 
+def ranges(record: Record) -> str:
+    """How far the totals of the placed chip reach with every ranged number of the library at its end."""
+    found = []
+    for name, key, unit in (("area", "area_mm2", "mm²"), ("power", "power_mw", "mW"), ("energy", "energy_nj", "nJ")):
+        low, high = record.get("interval", {}).get(key, (None, None))
+        if known(low) and known(high) and low < high:
+            found.append(f"{name} {number(low)} to {quantity(high, unit)}")
+    return f"With all these numbers at their ends at once: {', '.join(found)}." if found else ""
+
+
 def warnings(record: Record) -> list[str]:
     """What the reader must know before trusting the numbers: broken promises first, then what the run found."""
     found = []
@@ -233,6 +245,9 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         "cost_by_component": f"Area and power by component{at}.",
         "cost_by_layer": f"Area and power by layer{at}.{together}",
+        "uncertainty": "What is not known about the placed chip: the total with one number of the component library at "
+        f"its low and at its high end, the largest swings first{at}. Ranges are of the unit as its source prints it; "
+        "numbers without one count as exact, and the smallest swings stand in the table uncertainty only.",
         "convergence": f"Accuracy over the epochs, stage by stage: {', '.join(_stage_names(tables))}."
         + (
             " Below, the ADMM residuals over the norm of the weights: primal, the distance between the weights and "
@@ -258,6 +273,7 @@ def alternatives(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": "Accuracy: " + ", ".join(f"{row[0]} {row[1]}" for row in stages(record)) + ".",
         "cost_by_component": "Paired bars of area and power by component; the numbers are in the table below.",
         "cost_by_layer": "Paired bars of area and power by layer; the numbers are in the table below.",
+        "uncertainty": "Tornado charts of area and power; the numbers are in the table below.",
         "convergence": "Lines of accuracy and ADMM residuals over the epochs; the numbers are in the table history.",
         "placement": f"Sheet of {plural(record['arrays']['placed'], 'array')} in bands of {plural(layers, 'layer')}; "
         "the numbers are in the table of layers.",
@@ -287,6 +303,12 @@ def _cost_rows(tables: Tables, by: str) -> dict[str, Any]:
         for i, name in enumerate(area.names)
     ]
     return {"rows": rows, "total": ["total", *(number(_total(column)) for column in columns), "", ""]}
+
+
+def _uncertain_rows(tables: Tables) -> list[list[str]]:
+    """Rows of the numbers that move area and power most."""
+    table = _table(tables, "uncertainty")
+    return [] if table.empty else tornado.rows(table)
 
 
 def _total(column: np.ndarray) -> float:

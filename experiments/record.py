@@ -14,6 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from experiments import tornado
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -79,6 +80,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
         **pairs,
+        "interval": {key: list(placed_cost.interval[key]) for key in pairs},
         "frame_rate_hz": float(placed_cost.totals["frame_rate_hz"]),
         "reduction": {
             "area": saved(pairs["area_mm2"]),
@@ -99,6 +101,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
         "layers": layers,
+        "uncertainty": tornado.table(placed_cost),
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,

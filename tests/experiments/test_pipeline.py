@@ -90,10 +90,26 @@ def test_every_promised_file_is_there(finished):
     _, out, _ = finished
     for name in ("report.html", "summary.md", "result.json", "config.toml", "placement/placement.json"):
         assert (out / name).stat().st_size > 0, name
-    for table in ("cost_placed", "cost_baseline", "layers", "tiles", "history", "seeds", "training"):
+    for table in ("cost_placed", "cost_baseline", "uncertainty", "layers", "tiles", "history", "seeds", "training"):
         assert (out / "tables" / f"{table}.csv").exists(), table
         assert (out / "tables" / f"{table}.parquet").exists(), table
     assert list((out / "figures").glob("*.svg"))
+
+
+def test_the_record_says_how_sure_its_totals_are(finished):
+    _, out, record = finished
+    uncertain = pd.read_parquet(out / "tables" / "uncertainty.parquet")
+    for total in ("area_mm2", "power_mw"):
+        low, high = record["interval"][total]
+        mine = uncertain[uncertain["total"] == total]
+        assert (mine["total_value"] == record[total]["placed"]).all()
+        assert mine["swing"].is_monotonic_decreasing
+        # no number alone moves the total beyond what all of them do at once
+        ends = mine[["total_low", "total_high"]].to_numpy()
+        assert low * (1 - 1e-12) <= ends.min() < ends.max() <= high * (1 + 1e-12)
+    page = (out / "report.html").read_text()
+    assert "How sure" in page
+    assert "With all these numbers at their ends at once: area" in page
 
 
 def test_no_constraint_is_violated(finished):
