@@ -31,6 +31,19 @@ def test_dense_tiles_cover_the_matrices():
     assert tiles["max_live_per_col"].tolist() == tiles["rows"].tolist()
 
 
+def test_slices_may_stand_side_by_side():
+    tiles = table(slices=3, slices_share_array=True, signs=1)
+    # 42 weights of three cells on 128 columns: 150 columns take 4 tiles, 200 rows 2; one tile for the last layer
+    assert tiles["array"].nunique() == 4 * 2 + 1
+    assert (tiles["rows"] * tiles["cols"]).sum() == 3 * (200 * 150 + 90 * 10)
+    assert tiles.loc[tiles["slice"] == 2, "col0"].tolist()[:2] == [84, 84]
+    result = estimate(tiles, "isaac-32nm")  # pieces lie side by side, or the table would be refused
+    columns = result.table[result.table["component"] == "sample_hold"]["count"].sum()
+    assert columns == 3 * (150 * 2 + 10)
+    with pytest.raises(UserError, match="array_cols = 2 is less than the 3 slices"):
+        table(slices=3, slices_share_array=True, array_cols=2)
+
+
 def test_dense_tiles_refuse_empty_sizes():
     with pytest.raises(UserError, match="fc: rows is at least 1, not 0"):
         dense_tiles([Matrix(name="fc", rows=0, cols=3)])
