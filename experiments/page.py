@@ -333,12 +333,19 @@ def _layer_row(layer: Mapping[str, Any]) -> list[str]:
         count(layer["kept"]),
         share(kept),
         count(layer["levels_used"]),
+        _lossless(layer),
         f"{count(layer['arrays_baseline'])} → {count(layer['arrays_placed'])}",
         number(layer["macs"]),
         count(layer["input_phases"]),
         share(layer["adc_clipped"]),
         share(layer["input_clipped"]),
     ]
+
+
+def _lossless(layer: Mapping[str, Any]) -> str:
+    """The fewest converter bits that lose nothing: for the stored levels, and for any."""
+    tight, safe = (count(layer.get(key)) for key in ("adc_bits_tight", "adc_bits_safe"))
+    return tight if tight == safe else f"{tight}; {safe}"
 
 
 def _digital(record: Record) -> list[tuple[str, str, str]]:

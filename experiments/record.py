@@ -18,7 +18,7 @@ from experiments import tornado
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
-from mapping import Placement
+from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement
 
 CONFIDENCE = 0.95
@@ -28,6 +28,7 @@ CLIPPED_WARNING = 1e-3
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
     "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
+    "adc_bits_tight", "adc_bits_safe",
 )  # fmt: skip
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
@@ -159,6 +160,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     table["arrays_baseline"] = [arrays[layer] for layer in table["layer"]]
     for kind in ("adc", "input"):
         table[f"{kind}_clipped"] = [_clipped(outcome, layer, kind) for layer in table["layer"]]
+    bits = lossless_bits(outcome.placement)
+    for form in ("adc_bits_tight", "adc_bits_safe"):
+        table[form] = pd.Series([None if np.isnan(b) else int(b) for b in bits[form]], dtype=object)
     return table.reindex(columns=list(LAYER_COLUMNS))
 
 
@@ -210,6 +214,8 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "Positive and negative arrays are converted apart and subtracted digitally; biases, normalisation and "
         "activations are computed digitally without error.",
         f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
+        "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
+        "stays in the sums, because each array is converted apart.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions

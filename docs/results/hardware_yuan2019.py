@@ -37,7 +37,7 @@ ROWS, COLS = 128, 64
 
 
 def matrices(shapes: list[tuple[int, int]], compression: float, split: float | np.ndarray = 0.5) -> list[Matrix]:
-    """A network pruned alike in every layer: rows by compression**split, columns by the rest; a split for all or each."""
+    """A network with every layer pruned alike: rows by compression**split, columns by the rest."""
     shares = np.broadcast_to(split, len(shapes))
     return [
         Matrix(
