@@ -45,6 +45,7 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "highlights": highlights(record),
         "stages": stages(record),
         "costs": costs(record),
+        "power": POWER,
         "components": _cost_rows(tables, "component"),
         "layer_costs": _cost_rows(tables, "layer"),
         "ranges": ranges(record),
@@ -198,12 +199,25 @@ def costs(record: Record) -> list[list[str]]:
     for name, key, unit in (
         ("area", "area_mm2", "mm²"),
         (f"power{at}", "power_mw", "mW"),
+        ("leakage in it", "leakage_mw", "mW"),
         ("peak power", "power_peak_mw", "mW"),
+        ("own full rate", "full_rate_hz", "inferences/s"),
+        ("power at its own full rate", "power_full_rate_mw", "mW"),
         ("energy per inference", "energy_nj", "nJ"),
         ("latency per inference", "latency_us", "µs"),
+        ("energy of writing all cells once", "programming_energy_nj", "nJ"),
+        ("time of writing all cells once", "programming_time_us", "µs"),
     ):
-        rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
+        if key in record:
+            rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
     return rows
+
+
+POWER = (
+    "Power is energy per inference × frame rate + leakage, for both chips at the same rate; peak power has every unit "
+    "busy at once. Writing the cells is part of no other number."
+)
+"""What the rows of the cost table mean."""
 
 
 def ranges(record: Record) -> str:

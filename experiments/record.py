@@ -31,6 +31,12 @@ LAYER_COLUMNS = (
     "adc_bits_tight", "adc_bits_safe",
 )  # fmt: skip
 
+TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+OPTIONAL_TOTALS = (
+    "leakage_mw", "full_rate_hz", "power_full_rate_mw", "programming_energy_nj", "programming_time_us",
+)  # fmt: skip
+"""Totals that a record may lack: writing is known only where the device or the library tells."""
+
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
 
 
@@ -62,7 +68,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     total, kept = sum(layers["weights"].tolist()), sum(layers["kept"].tolist())
     pairs = {
         key: {"baseline": float(baseline_cost.totals[key]), "placed": float(placed_cost.totals[key])}
-        for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+        for key in (*TOTALS, *OPTIONAL_TOTALS)
+        if key in baseline_cost.totals and key in placed_cost.totals
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
     record: dict[str, Any] = {
@@ -81,7 +88,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
         **pairs,
-        "interval": {key: list(placed_cost.interval[key]) for key in pairs},
+        "interval": {key: list(placed_cost.interval[key]) for key in TOTALS},
         "frame_rate_hz": float(placed_cost.totals["frame_rate_hz"]),
         "reduction": {
             "area": saved(pairs["area_mm2"]),
@@ -196,6 +203,7 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
         )
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
+    found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
     if setup.array.device.unverified:
         fields = ", ".join(setup.array.device.unverified)
         found.append(f"Device {setup.array.device.name}: no published source for {fields}.")

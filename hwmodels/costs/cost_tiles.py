@@ -65,9 +65,12 @@ class Pieces:
 
     def first_of(self, *names: str) -> np.ndarray:
         """True at the first piece of every distinct combination of the named columns."""
-        group = np.stack([self[name] for name in names])
-        mark = np.zeros(group.shape[1], dtype=bool)
-        mark[np.unique(group, axis=1, return_index=True)[1]] = True
+        # Sorting is stable, so the first of a group in the sorted order is the first in the table.
+        order = np.lexsort([self[name] for name in reversed(names)])
+        mark = np.zeros(order.size, dtype=bool)
+        new = self.new_group(order, names)
+        new[0] = True
+        mark[order] = new
         return mark
 
     def newly_covered(self, start: np.ndarray, stop: np.ndarray, *names: str) -> np.ndarray:
@@ -77,7 +80,7 @@ class Pieces:
         use has one driver. The piece that comes first (by start, then by order in the table) is charged with it.
         """
         order = np.lexsort((np.arange(start.size), start, *(self[name] for name in reversed(names))))
-        group = np.cumsum(self._new_group(order, names))
+        group = np.cumsum(self.new_group(order, names))
         # Lift each group above the one before, so that one running maximum serves all groups.
         lift = group * (int(stop.max()) + 1)
         reached = np.maximum.accumulate(stop[order] + lift)
@@ -87,7 +90,7 @@ class Pieces:
         result[order] = fresh
         return result
 
-    def _new_group(self, order: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    def new_group(self, order: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         """True where, in the given order, a named column differs from the piece before."""
         new = np.zeros(order.size, dtype=bool)
         for name in names:
@@ -140,8 +143,9 @@ def _numbers(tiles: pd.DataFrame, name: str) -> np.ndarray:
     import pandas as pd
 
     column: Any = tiles[name]
-    yes_or_no = np.array([isinstance(value, (bool, np.bool_)) for value in column])
-    refuse(tiles, name, yes_or_no, "is not a number")
+    if column.dtype.kind not in "iuf":
+        yes_or_no = np.array([isinstance(value, (bool, np.bool_)) for value in column])
+        refuse(tiles, name, yes_or_no, "is not a number")
     parsed: Any = pd.to_numeric(column, errors="coerce")
     numbers = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     refuse(tiles, name, np.isnan(numbers) & column.notna().to_numpy(), "is not a number")

@@ -42,12 +42,12 @@ def check_geometry(tiles: pd.DataFrame, pieces: Pieces) -> None:
     refuse(tiles, "live_cells", pieces["live_cells"] > pieces["rows"] * pieces["cols"], "exceeds rows × cols")
     refuse(tiles, "max_live_per_col", pieces["max_live_per_col"] > pieces["rows"], "exceeds rows")
     for keys, names in AGREED.items():
-        group = np.stack([pieces[key] for key in keys])
-        _, first_piece, index = np.unique(group, axis=1, return_index=True, return_inverse=True)
-        for name in names:
-            if name in pieces.columns:
-                differs = pieces[name] != pieces[name][first_piece][index.reshape(-1)]
-                refuse(tiles, name, differs, f"differs from another piece of the same {' and '.join(keys)}")
+        order = np.lexsort([pieces[key] for key in reversed(keys)])
+        same = ~pieces.new_group(order, keys)
+        for name in (name for name in names if name in pieces.columns):
+            column, differs = pieces[name][order], np.zeros(order.size, dtype=bool)
+            differs[order[1:]] = same[1:] & (column[1:] != column[:-1])
+            refuse(tiles, name, differs, f"differs from another piece of the same {' and '.join(keys)}")
     if "input_phases" in pieces.columns:
         uneven = pieces["input_cycles"] % pieces["input_phases"] != 0
         refuse(tiles, "input_phases", uneven, "does not divide input_cycles, the array reads of all phases together")

@@ -96,6 +96,18 @@ def test_every_promised_file_is_there(finished):
     assert list((out / "figures").glob("*.svg"))
 
 
+def test_the_record_states_both_chips_at_one_rate_and_each_at_its_own(finished):
+    _, out, record = finished
+    for chip in ("baseline", "placed"):
+        assert record["frame_rate_hz"] <= record["full_rate_hz"][chip] * (1 + 1e-9)
+        own = record["energy_nj"][chip] * record["full_rate_hz"][chip] * 1e-6 + record["leakage_mw"][chip]
+        assert record["power_full_rate_mw"][chip] == pytest.approx(own)
+        assert record["power_peak_mw"][chip] > 0
+    # neither this device nor this library says what writing takes
+    assert "programming_energy_nj" not in record
+    assert "Power is energy per inference × frame rate + leakage" in (out / "summary.md").read_text()
+
+
 def test_the_record_says_how_sure_its_totals_are(finished):
     _, out, record = finished
     uncertain = pd.read_parquet(out / "tables" / "uncertainty.parquet")
