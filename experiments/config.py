@@ -198,6 +198,16 @@ class Hardware:
 
     library: str = "isaac-32nm"
     """A name that `ohmweave libraries` lists, or the path of your own file."""
+    adc_model: Literal["table", "andrulis", "isaac"] | None = None
+    """Where a converter's cost comes from: the library's table, the published regression, or ISAAC's scaling rule."""
+    node_nm: Positive | None = None
+    """Move the digital parts to this node [nm]; converters, drivers and cells stay."""
+    execution: Literal["pipelined", "layer-by-layer"] = "pipelined"
+    """Whether inferences overlap, every layer on the next one, or run one at a time."""
+    frame_rate_hz: Positive | None = None
+    """Inferences per second that both chips are priced at; default: the highest that both reach."""
+    replicas: dict[str, Count] = field(default_factory=dict)
+    """Copies of a layer's arrays, by layer name; they share its input vectors."""
     baseline_bits: Annotated[int, Strict(), Field(ge=2, le=17)] = 9
     """Signed weight precision of the unpruned baseline (9 in Yuan et al. 2019)."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import figures
+from experiments import figures, tornado
 from experiments.wording import (
     UNKNOWN,
     change,
@@ -45,8 +45,11 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "highlights": highlights(record),
         "stages": stages(record),
         "costs": costs(record),
+        "power": POWER,
         "components": _cost_rows(tables, "component"),
         "layer_costs": _cost_rows(tables, "layer"),
+        "ranges": ranges(record),
+        "uncertain": _uncertain_rows(tables),
         "layers": [_layer_row(layer) for layer in record["layers"]],
         "digital": _digital(record),
         "on_arrays": f"{share(record['macs_on_arrays'])} of the multiply-accumulates run on arrays.",
@@ -196,12 +199,35 @@ def costs(record: Record) -> list[list[str]]:
     for name, key, unit in (
         ("area", "area_mm2", "mm²"),
         (f"power{at}", "power_mw", "mW"),
+        ("leakage in it", "leakage_mw", "mW"),
         ("peak power", "power_peak_mw", "mW"),
+        ("own full rate", "full_rate_hz", "inferences/s"),
+        ("power at its own full rate", "power_full_rate_mw", "mW"),
         ("energy per inference", "energy_nj", "nJ"),
         ("latency per inference", "latency_us", "µs"),
+        ("energy of writing all cells once", "programming_energy_nj", "nJ"),
+        ("time of writing all cells once", "programming_time_us", "µs"),
     ):
-        rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
+        if key in record:
+            rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
     return rows
+
+
+POWER = (
+    "Power is energy per inference × frame rate + leakage, for both chips at the same rate; peak power has every unit "
+    "busy at once. Writing the cells is part of no other number."
+)
+"""What the rows of the cost table mean."""
+
+
+def ranges(record: Record) -> str:
+    """How far the totals of the placed chip reach with every ranged number of the library at its end."""
+    found = []
+    for name, key, unit in (("area", "area_mm2", "mm²"), ("power", "power_mw", "mW"), ("energy", "energy_nj", "nJ")):
+        low, high = record.get("interval", {}).get(key, (None, None))
+        if known(low) and known(high) and low < high:
+            found.append(f"{name} {number(low)} to {quantity(high, unit)}")
+    return f"With all these numbers at their ends at once: {', '.join(found)}." if found else ""
 
 
 def warnings(record: Record) -> list[str]:
@@ -233,6 +259,9 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         "cost_by_component": f"Area and power by component{at}.",
         "cost_by_layer": f"Area and power by layer{at}.{together}",
+        "uncertainty": "What is not known about the placed chip: the total with one number of the component library at "
+        f"its low and at its high end, the largest swings first{at}. Ranges are of the unit as its source prints it; "
+        "numbers without one count as exact, and the smallest swings stand in the table uncertainty only.",
         "convergence": f"Accuracy over the epochs, stage by stage: {', '.join(_stage_names(tables))}."
         + (
             " Below, the ADMM residuals over the norm of the weights: primal, the distance between the weights and "
@@ -258,6 +287,7 @@ def alternatives(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": "Accuracy: " + ", ".join(f"{row[0]} {row[1]}" for row in stages(record)) + ".",
         "cost_by_component": "Paired bars of area and power by component; the numbers are in the table below.",
         "cost_by_layer": "Paired bars of area and power by layer; the numbers are in the table below.",
+        "uncertainty": "Tornado charts of area and power; the numbers are in the table below.",
         "convergence": "Lines of accuracy and ADMM residuals over the epochs; the numbers are in the table history.",
         "placement": f"Sheet of {plural(record['arrays']['placed'], 'array')} in bands of {plural(layers, 'layer')}; "
         "the numbers are in the table of layers.",
@@ -289,6 +319,12 @@ def _cost_rows(tables: Tables, by: str) -> dict[str, Any]:
     return {"rows": rows, "total": ["total", *(number(_total(column)) for column in columns), "", ""]}
 
 
+def _uncertain_rows(tables: Tables) -> list[list[str]]:
+    """Rows of the numbers that move area and power most."""
+    table = _table(tables, "uncertainty")
+    return [] if table.empty else tornado.rows(table)
+
+
 def _total(column: np.ndarray) -> float:
     """The sum, not known when a part of it is not known."""
     return float(column.sum())
@@ -311,12 +347,19 @@ def _layer_row(layer: Mapping[str, Any]) -> list[str]:
         count(layer["kept"]),
         share(kept),
         count(layer["levels_used"]),
+        _lossless(layer),
         f"{count(layer['arrays_baseline'])} → {count(layer['arrays_placed'])}",
         number(layer["macs"]),
         count(layer["input_phases"]),
         share(layer["adc_clipped"]),
         share(layer["input_clipped"]),
     ]
+
+
+def _lossless(layer: Mapping[str, Any]) -> str:
+    """The fewest converter bits that lose nothing: for the stored levels, and for any."""
+    tight, safe = (count(layer.get(key)) for key in ("adc_bits_tight", "adc_bits_safe"))
+    return tight if tight == safe else f"{tight}; {safe}"
 
 
 def _digital(record: Record) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+import mapping
 from admm import Plan, Schedule
 from admm.constraints import Block, Channel, Column, Filter, Unstructured
 from admm.layers import resolve
@@ -21,8 +22,9 @@ from admm.schedules import stages
 from crossbar import ArraySpec
 from experiments import data, models
 from experiments.config import Config, Prune
+from experiments.pricing import Pricing
 from experiments.progress import Progress
-from hwmodels import Device, Library, conductances_at
+from hwmodels import Device, conductances_at
 from hwmodels.errors import UserError
 from mapping import Conditions
 from mapping.trace import trace
@@ -38,7 +40,7 @@ class Setup:
     network: nn.Module
     array: ArraySpec
     baseline: ArraySpec
-    library: Library
+    pricing: Pricing
     plan: Plan
     compression_epochs: int
     calibration: Tensor
@@ -65,8 +67,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     """Build everything a configuration names; every mistake in it is a UserError here."""
     array = array_spec(config)
     baseline = baseline_spec(config, array)
-    library = Library.load(config.hardware.library)
-    check_converters(library, array)
+    pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
     dataset = data.load(
         config.data.name,
@@ -85,7 +86,10 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         weights=config.network.weights,
     )
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    trace(network, calibration[:2])
+    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    if config.hardware.frame_rate_hz is not None:
+        # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
+        pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
     plan = compression_plan(config, array)
     planned = stages(plan, resolve(plan, network).values())
     return Setup(
@@ -95,7 +99,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         network=network,
         array=array,
         baseline=baseline,
-        library=library,
+        pricing=pricing,
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
@@ -164,18 +168,6 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
             f"The baseline of hardware.baseline_bits = {config.hardware.baseline_bits} does not fit cells of "
             f"{array.device.levels} levels: {_reasons(error)}."
         ) from None
-
-
-def check_converters(library: Library, array: ArraySpec) -> None:
-    """Refuse converters that the library cannot price, before hours of training are spent on them."""
-    try:
-        if array.adc_bits is not None:
-            library.adc.part(array.adc_bits, "ADC (crossbar.adc_bits)", library.name)
-        if array.input_bits is not None:
-            library.dac.part(array.dac_bits, "DAC (crossbar.dac_bits)", library.name)
-    except UserError as error:
-        # A tile table says 0 where a configuration says "ideal".
-        raise UserError(str(error).replace("0 for no converter", '"ideal" for no converter')) from None
 
 
 def compression_plan(config: Config, array: ArraySpec) -> Plan:

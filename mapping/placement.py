@@ -61,6 +61,11 @@ class LayerPlacement:
     calibration: Calibration
     snap_error: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """The name in tables of tiles and cost; a network that is one bare layer has no module name."""
+        return self.name or "network"
+
     def weights(self) -> torch.Tensor:
         """The quantised weight tensor (float32, the layer's own shape); dead weights are 0."""
         matrix = np.where(self.live, self.grid.weights(self.index), np.float32(0))
@@ -152,7 +157,8 @@ class Placement:
 
         row0, col0: position of the piece in its array; rows, cols: driven word lines and converted bit lines;
         live_cells, max_live_per_col: cells that carry a weight of this sign; reads_per_inference: input vectors;
-        input_cycles: array reads in time per input vector; read_energy_j: mean energy of the cells for one
+        input_cycles: array reads in time per input vector, all phases together; input_phases: 2 where inputs have both
+        signs; read_energy_j: mean energy of the cells for one
         input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages; outputs: values that the
         whole layer gives per input vector.
         """
@@ -168,7 +174,7 @@ class Placement:
         energy = spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1))
         return {
             "array": piece.array,
-            "layer": layer.name,
+            "layer": layer.label,
             "tile": piece.number,
             "sign": piece.sign,
             "slice": piece.slice,
@@ -183,6 +189,7 @@ class Placement:
             "cell_bits": (spec.device.levels - 1).bit_length(),
             "reads_per_inference": layer.shape.positions,
             "input_cycles": spec.input_cycles * layer.calibration.phases,
+            "input_phases": layer.calibration.phases,
             "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
             "adc_bits": spec.adc_bits or 0,
             "cols_per_adc": spec.columns_per_converter,
@@ -215,7 +222,7 @@ class Placement:
                     "kept": int(layer.live.sum()),
                     "rows_kept": int(layer.live.any(axis=2).sum()),
                     "cols_kept": int(layer.live.any(axis=1).sum()),
-                    "arrays": counts[layer.name],
+                    "arrays": counts[layer.label],
                     "macs": layer.shape.macs,
                     "input_phases": layer.calibration.phases,
                     "levels_used": int(np.unique(layer.index[layer.live]).size),
@@ -280,6 +287,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "cell_bits": "int64",
     "reads_per_inference": "int64",
     "input_cycles": "int64",
+    "input_phases": "int64",
     "dac_bits": "int64",
     "adc_bits": "int64",
     "cols_per_adc": "int64",
