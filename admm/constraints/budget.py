@@ -65,7 +65,7 @@ class GlobalBudget:
     def best(self, gains: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """Name → bool: the groups of largest total gain within the budget, none of negative gain beyond the floor.
 
-        gains: float64 of each weight's shape, on the CPU. A tie goes to the earlier layer, and there to the lower group.
+        gains: float64 of each weight's shape, on the CPU. A tie: the earlier layer, the lower group.
         """
         labels = {name: self.of.labels(g.shape, (groups or {}).get(name, 1)).reshape(-1) for name, g in gains.items()}
         sizes = torch.cat([self._sizes(each) for each in labels.values()])
@@ -91,7 +91,10 @@ class GlobalBudget:
             if room == 0:
                 break
         parts = kept.split([int(each.max()) + 1 for each in labels.values()])
-        return {name: part[each].reshape(gains[name].shape) for (name, each), part in zip(labels.items(), parts, strict=True)}
+        return {
+            name: part[each].reshape(gains[name].shape)
+            for (name, each), part in zip(labels.items(), parts, strict=True)
+        }
 
     def _sizes(self, labels: Tensor) -> Tensor:
         """What each group costs."""

@@ -8,8 +8,9 @@ projection's, and where a budget is an "at most", nothing of negative gain needs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Annotated, final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from pydantic import ConfigDict, Field
@@ -26,6 +27,20 @@ from hwmodels.errors import UserError
 
 ROUNDS = 30
 """Alternations of support and scale at most; each only comes nearer."""
+
+
+class Solution(NamedTuple):
+    """live: bool, signs: int8 (None without `Polarised`), both of the weight's shape; grid: None without levels."""
+
+    live: Tensor
+    signs: Tensor | None
+    grid: LevelGrid | None
+
+    def distance(self, w: Tensor) -> float:
+        """Squared distance of w to what this solution makes of it."""
+        assert self.grid is not None
+        moved = nearest(w, self.grid, self.live, self.signs)
+        return float((w.detach().double() - moved.double()).square().sum())
 
 
 @final
@@ -56,16 +71,22 @@ class Joint:
         w: (out, in / groups, *kernel), float32 or float64. Raises UserError for weights that are not finite, sets
         that do not fit the shape, and levels without one of the signs that `Polarised` needs.
         """
-        live, grid = self._solve(w, groups, None)
-        return self._moved(w, live, grid, self._signs(w, groups, grid) if self._polarised() else None)
+        found = self.solve(w, groups)
+        if found.grid is None:
+            return w.detach().masked_fill(~found.live, 0)
+        return nearest(w, found.grid, found.live, found.signs)
 
-    def live(self, w: Tensor, groups: int = 1, signs: Tensor | None = None) -> Tensor:
-        """bool of the weight's shape: the entries that projection keeps. signs: those of `Polarised`, if given."""
-        return self._solve(w, groups, signs)[0]
-
-    def signs(self, w: Tensor, groups: int = 1) -> Tensor | None:
-        """int8 of the weight's shape: the signs that projection gives `Polarised`'s fragments; None without one."""
-        return self._signs(w, groups, self._solve(w, groups, None)[1]) if self._polarised() else None
+    def solve(self, w: Tensor, groups: int = 1, signs: Tensor | None = None) -> Solution:
+        """What the projection decides: live entries, grid, and the signs of fragments. signs: given ones to keep to."""
+        require_finite(w)
+        if self.levels is None:
+            return Solution(*self._best(w, groups, None, signs), None)
+        if not isinstance(getattr(self.levels, "scale", ""), str):
+            grid = self.levels.grid(w, None, groups)
+            return Solution(*self._best(w, groups, grid, signs), grid)
+        if not self.prune:
+            return Solution(torch.ones_like(w, dtype=torch.bool), signs, self.levels.grid(w, None, groups))
+        return self._fitted(w, groups, signs)
 
     def holds(self, w: Tensor, groups: int = 1) -> bool:
         """Whether every pruning set holds, and all that the non-zero weights make live is on one grid of the levels."""
@@ -87,65 +108,47 @@ class Joint:
             live &= constraint.cover(w, groups)
         return live
 
-    def _solve(self, w: Tensor, groups: int, signs: Tensor | None) -> tuple[Tensor, LevelGrid | None]:
-        """The live entries and the grid."""
-        require_finite(w)
-        if self.levels is None:
-            return self._best(w, groups, None, signs), None
-        if not isinstance(getattr(self.levels, "scale", ""), str):
-            grid = self.levels.grid(w, None, groups)
-            return self._best(w, groups, grid, signs), grid
-        one_by_one = nested_mask(w, self.prune, groups, signs=signs) & self._covered(w, groups)
-        starts = [one_by_one, torch.ones_like(one_by_one)] if self.prune else [one_by_one]
-        found = [self._descend(w, groups, start, signs) for start in starts]
-        return min(found, key=lambda each: each[2])[:2]
-
-    def _descend(
-        self, w: Tensor, groups: int, live: Tensor, signs: Tensor | None
-    ) -> tuple[Tensor, LevelGrid, float]:
-        """Support and grid in turns from the grid of a support, as long as the distance falls."""
+    def _fitted(self, w: Tensor, groups: int, signs: Tensor | None) -> Solution:
+        """Support and grid in turns as long as the distance falls: from pruning alone, and from the grid of all."""
         assert self.levels is not None
-        grid = self.levels.grid(w, live, groups)
-        allowed = not bool(live.all()) or not self.prune
-        best = (live, grid, self._distance(w, groups, live, grid, signs) if allowed else float("inf"))
-        for _ in range(ROUNDS):
-            live = self._best(w, groups, grid, signs)
-            grid = self.levels.grid(w, live, groups)
-            here = self._distance(w, groups, live, grid, signs)
-            if here >= best[2] * (1 - 1e-12):
-                break
-            best = (live, grid, here)
+        polarised = self._polarised()
+        first = nested_mask(w, self.prune, groups, signs=signs) & self._covered(w, groups)
+        kept = polarised.signs(w, groups) if polarised and signs is None else signs
+        best = Solution(first, kept, self.levels.grid(w, first, groups))
+        lowest = best.distance(w)
+        for start in (first, torch.ones_like(first)):
+            grid, before = self.levels.grid(w, start, groups), math.inf
+            for _ in range(ROUNDS):
+                live, kept = self._best(w, groups, grid, signs)
+                found = Solution(live, kept, self.levels.grid(w, live, groups))
+                here = found.distance(w)
+                if here < lowest:
+                    best, lowest = found, here
+                if here >= before * (1 - 1e-12):
+                    break
+                grid, before = found.grid, here
         return best
 
-    def _distance(self, w: Tensor, groups: int, live: Tensor, grid: LevelGrid, signs: Tensor | None) -> float:
-        if signs is None and self._polarised():
-            signs = self._signs(w, groups, grid)
-        return float((w.detach().double() - self._moved(w, live, grid, signs).double()).square().sum())
-
-    def _moved(self, w: Tensor, live: Tensor, grid: LevelGrid | None, signs: Tensor | None) -> Tensor:
-        if grid is None:
-            return w.detach().masked_fill(~live, 0)
-        return nearest(w, grid, live, signs)
-
-    def _best(self, w: Tensor, groups: int, grid: LevelGrid | None, signs: Tensor | None) -> Tensor:
-        """The live entries for a given grid."""
-        polarised = self._polarised()
-        free = None
-        if polarised is None:
-            gain = _gain(w, grid, None)
-        else:
+    def _best(
+        self, w: Tensor, groups: int, grid: LevelGrid | None, signs: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The live entries and the fragments' signs for a given grid."""
+        polarised, free = self._polarised(), None
+        if polarised is not None:
             polarised.check(w.shape, groups)
-            signs = self._signs(w, groups, grid) if signs is None else signs
-            gain = _gain(w, grid, signs)
+            signs = self._signs(w, groups, grid, polarised) if signs is None else signs
+        gain = _gain(w, grid, signs)
+        if polarised is not None:
             free = gain >= 0
         ranked = [c for c in ordered(self.prune, w.shape, groups) if isinstance(c, Ranked)]
-        return alternating_mask(gain, ranked, groups, free)[0].to(w.device)
+        return alternating_mask(gain, ranked, groups, free)[0].to(w.device), signs
 
-    def _signs(self, w: Tensor, groups: int, grid: LevelGrid | None) -> Tensor:
+    def _signs(self, w: Tensor, groups: int, grid: LevelGrid | None, polarised: Polarised) -> Tensor:
         """The sign of each fragment that gains more, where entries of negative gain are dropped."""
-        polarised = self._polarised()
-        assert polarised is not None
-        plus, minus = (_gain(w, grid, torch.full(w.shape, s, device=w.device)).clamp_min(0) for s in (1, -1))
+        plus, minus = (
+            _gain(w, grid, torch.full(w.shape, sign, dtype=torch.int8, device=w.device)).clamp_min(0)
+            for sign in (1, -1)
+        )
         return polarised.signs_by_gain(plus, minus, groups).to(w.device)
 
 

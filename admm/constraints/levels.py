@@ -38,6 +38,10 @@ Per = Literal["layer", "channel"]
 """One scale for a layer, or one for every filter (output channel, bit line)."""
 
 
+Scale = Positive | Literal["fit"]
+"""A given scale, or the one of least squares, found anew at every projection."""
+
+
 class Quantiser(ABC):
     """A quantisation set: every live weight is a level of one grid, every dead one exactly 0."""
 
@@ -72,7 +76,7 @@ class Quantiser(ABC):
 class Scaled(Quantiser):
     """A quantisation set of fixed values (`unit`) times a scale; leaves have a field `scale`, and `per`."""
 
-    scale: float | str
+    scale: Scale
     per: Per
 
     @abstractmethod
@@ -166,7 +170,7 @@ class Levels(Scaled):
     """
 
     values: LevelValues
-    scale: Positive | Literal["fit"] = 1.0
+    scale: Scale = 1.0
     kind: Literal["levels"] = "levels"
     per: Per = "layer"
 
@@ -226,9 +230,7 @@ def live_entries(w: Tensor, live: Tensor | None) -> np.ndarray:
 def _channels(w: Tensor, live: Tensor | None) -> list[np.ndarray]:
     """The live weights of every filter."""
     if w.ndim < 2:
-        raise UserError(
-            f'Weights of shape {tuple(w.shape)} have no filters to scale one by one. Use per = "layer".'
-        )
+        raise UserError(f'Weights of shape {tuple(w.shape)} have no filters to scale one by one. Use per = "layer".')
     return [live_entries(w[i], None if live is None else live[i]) for i in range(len(w))]
 
 

@@ -29,9 +29,7 @@ ROUNDS = 50
 """`alternating_mask` stops after so many rounds at the latest; every round but the last gains something."""
 
 
-def nested_mask(
-    w: Tensor, constraints: Sequence[Support], groups: int = 1, *, signs: Tensor | None = None
-) -> Tensor:
+def nested_mask(w: Tensor, constraints: Sequence[Support], groups: int = 1, *, signs: Tensor | None = None) -> Tensor:
     """bool of the weight's shape: what is left when the constraints are projected on one after the other.
 
     Inner sets come before those they are nested in, the others keep their order. The result satisfies every
@@ -86,9 +84,7 @@ def ordered(constraints: Sequence[Support], shape: Sequence[int], groups: int = 
 def is_nested(constraints: Sequence[Support], shape: Sequence[int], groups: int = 1) -> bool:
     """Whether projecting in the order of `ordered` is the exact projection on all the constraints together."""
     chain = ordered(constraints, shape, groups)
-    return all(
-        _refines(a, b, tuple(shape), groups) for i, a in enumerate(chain) for b in chain[i + 1 :]
-    )
+    return all(_refines(a, b, tuple(shape), groups) for i, a in enumerate(chain) for b in chain[i + 1 :])
 
 
 def kept_energy(w: Tensor, mask: Tensor) -> float:

@@ -87,7 +87,7 @@ class Pattern(Ranked):
             raise UserError(f"{self!r} has positions beyond a kernel of {size} weights (0 … {size - 1}).")
 
     def best(self, gain: Tensor, groups: int = 1) -> Tensor:
-        """See `Ranked.best`: per kernel the pattern of largest gain (a tie: the earlier one), negative gains dropped."""
+        """See `Ranked.best`: per kernel the pattern of largest gain (a tie: the first), no negative gains."""
         patterns = self._patterns(gain.shape, groups)
         kernels = gain.reshape(-1, patterns.shape[1])
         chosen = (kernels.clamp_min(0) @ patterns.to(gain.dtype).T).argmax(1)

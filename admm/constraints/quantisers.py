@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
-from admm.constraints.levels import Per, Scaled, check_per
+from admm.constraints.levels import Per, Scale, Scaled, check_per
 from crossbar.scale import round_scale
-from hwmodels.quantities import Positive
 
 STRICT = ConfigDict(extra="forbid")
 Bits = Annotated[int, Strict(), Field(ge=1, le=12)]
@@ -31,7 +30,7 @@ class Uniform(Scaled):
 
     bits: Bits
     zero: bool = False
-    scale: Positive | Literal["fit"] = "fit"
+    scale: Scale = "fit"
     per: Per = "layer"
     kind: Literal["uniform"] = "uniform"
 
@@ -54,21 +53,24 @@ class Uniform(Scaled):
 class PowerOfTwo(Scaled):
     """Every live weight is ± scale · 2^−k for k = 0 … exponents − 1, or 0 if `zero` is True.
 
-    scale: a positive number; "fit": the real number of least squares, exactly found; "power": a power of two itself,
-    so that a product is a shift (Zhou et al. 2017, INQ, arXiv 1702.03044): every exponent that can be best is tried,
-    so the choice is exact. Nearest is in Euclid's sense, halfway between two levels, not between two exponents.
-    per: "channel" for a scale of every filter.
+    shift: the scale is a power of two itself, so that a product is a shift (Zhou et al. 2017, INQ, arXiv 1702.03044);
+    False: any scale. scale: a number, or "fit": least squares, the exact optimum in either case (with shift every
+    exponent that can be best is tried). per: "channel" for a scale of every filter. Nearest is in Euclid's sense,
+    halfway between two levels, not between two exponents.
     """
 
     exponents: Exponents
     zero: bool = False
-    scale: Positive | Literal["fit", "power"] = "power"
+    scale: Scale = "fit"
     per: Per = "layer"
+    shift: bool = True
     kind: Literal["power_of_two"] = "power_of_two"
 
     @model_validator(mode="after")
     def _check(self) -> PowerOfTwo:
         check_per(self)
+        if self.shift and not isinstance(self.scale, str) and math.frexp(self.scale)[0] != 0.5:
+            raise ValueError(f"scale = {self.scale} is no power of two: give one, or shift = False")
         return self
 
     def unit(self) -> np.ndarray:
@@ -77,7 +79,7 @@ class PowerOfTwo(Scaled):
         return np.concatenate([-positive[::-1], [0.0] * self.zero, positive])
 
     def _fitted(self, weights: np.ndarray) -> float:
-        if self.scale != "power":
+        if not self.shift:
             return super()._fitted(weights)
         magnitudes = np.abs(weights[weights != 0])
         if not magnitudes.size:
@@ -95,7 +97,7 @@ class PowerOfTwo(Scaled):
         return min((2.0**e for e in range(high, low - 1, -1)), key=error)
 
     def _allowed(self, scale: float) -> float:
-        return 2.0 ** round(math.log2(scale)) if self.scale == "power" else super()._allowed(scale)
+        return 2.0 ** round(math.log2(scale)) if self.shift else super()._allowed(scale)
 
 
 @final
@@ -108,7 +110,7 @@ class Binary(Scaled):
     per: "channel" for an a of every filter.
     """
 
-    scale: Positive | Literal["fit"] = "fit"
+    scale: Scale = "fit"
     per: Per = "layer"
     kind: Literal["binary"] = "binary"
 
@@ -137,7 +139,7 @@ class Ternary(Scaled):
     per: "channel" for an a of every filter.
     """
 
-    scale: Positive | Literal["fit"] = "fit"
+    scale: Scale = "fit"
     per: Per = "layer"
     kind: Literal["ternary"] = "ternary"
 

@@ -51,7 +51,7 @@ class Support(ABC):
 
     @abstractmethod
     def cover(self, w: Tensor, groups: int = 1) -> Tensor:
-        """bool of the weight's shape: what is live when the non-zero weights are (their whole groups, or they alone)."""
+        """bool of the weight's shape: what is live when the non-zero weights are: their whole groups, or they alone."""
 
     @abstractmethod
     def holds(self, w: Tensor, groups: int = 1) -> bool:
