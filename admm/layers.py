@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from admm.constraints import GlobalBudget, Joint, Pattern, Polarised, Prune, Values, nested_mask
+from admm.constraints.levels import Scaled
 from admm.plan import LayerPlan, Plan
 from hwmodels.errors import UserError, unknown
 
@@ -214,7 +215,7 @@ def _check_sets(layer: Layer) -> None:
     try:
         for constraint in layer.prune:
             constraint.check(layer.weight.shape, layer.groups)
-        if layer.levels is not None:
+        if isinstance(layer.levels, Scaled) and not layer.levels.both_signs:
             layer.levels.grid(layer.weight, None, layer.groups)  # levels that lack the weights' sign say so here
     except UserError as error:
         raise UserError(f"Layer {layer.name!r}: {error}") from None

@@ -93,13 +93,15 @@ class Plan:
         no entry of their own.
     """
 
-    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    layers: tuple[LayerPlan, ...] = ()
     budgets: tuple[GlobalBudget, ...] = ()
     order: Literal["joint", "sequential"] = "joint"
     schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _check(self) -> Plan:
+        if not self.layers and not self.budgets:
+            raise ValueError("a plan names at least one layer, or a budget that layers share")
         names = [layer.name for layer in self.layers]
         for name in names:
             if names.count(name) > 1:
@@ -118,16 +120,17 @@ class Plan:
         order: Literal["joint", "sequential"] = "joint",
         schedule: Schedule | None = None,
         budgets: Sequence[GlobalBudget] = (),
+        joint: bool = False,
     ) -> Plan:
         """A plan for a crossbar: all convolutions and linear layers on the array's weight levels.
 
         array: where the levels come from (`weight_levels()`); each layer gets its own fitted scale.
         prune: module name or glob → pruning sets, as `Plan.layers`. quantise=False: pruning only.
-        budgets: as `Plan.budgets`.
+        budgets: as `Plan.budgets`; joint: as `LayerPlan.joint`, for all layers.
         """
         levels = Levels(tuple(array.weight_levels().tolist()), "fit") if quantise else None
         chosen = {name: tuple(sets) if isinstance(sets, Sequence) else (sets,) for name, sets in (prune or {}).items()}
         if quantise:
             chosen.setdefault("*", ())
-        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels) for name, sets in chosen.items())
+        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels, joint=joint) for name, sets in chosen.items())
         return cls(layers=layers, order=order, schedule=schedule or Schedule(), budgets=tuple(budgets))

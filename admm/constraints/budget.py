@@ -25,9 +25,9 @@ class GlobalBudget:
 
     layers: module names or globs, as in a plan. of: what a group is, and with its `keep` how many stay over all the
     layers (a count, or a fraction of all groups). cost: "groups": every group counts 1, and the Euclidean projection
-    is exact: the groups of largest norm over all layers (the holistic budget of Lee and Lee 2022). "weights": a group
-    counts its weights, and `keep` is a share (or number) of the layers' weights; that is a knapsack, filled by gain
-    per weight, a heuristic; with floor = 0 it is short of the best by less than the gain of the first that does not fit.
+    is exact: the groups of largest norm over all layers (the holistic budget of Lee and Lee 2022). "weights": a
+    group counts its weights, and `keep` is a share (or number) of the layers' weights; that is a knapsack, filled by
+    gain per weight, a heuristic: with floor = 0 it is short of the best by less than one group's gain.
     floor: groups that stay in every layer in any case, so that no layer is cut through (the best of each; the
     projection on "at most so many, at least `floor` in each" is exact with cost "groups").
     """

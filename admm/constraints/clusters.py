@@ -31,7 +31,7 @@ class Cluster(Quantiser):
     in a local optimum. A centroid is rounded to float32.
     """
 
-    count: Annotated[int, Strict(), Field(ge=2, le=4096)]
+    count: Annotated[int, Strict(), Field(ge=2, le=256)]
     kind: Literal["cluster"] = "cluster"
 
     @property
