@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -215,10 +216,20 @@ def _check_sets(layer: Layer) -> None:
     try:
         for constraint in layer.prune:
             constraint.check(layer.weight.shape, layer.groups)
-        if isinstance(layer.levels, Scaled) and not layer.levels.both_signs:
-            layer.levels.grid(layer.weight, None, layer.groups)  # levels that lack the weights' sign say so here
+        if isinstance(layer.levels, Scaled):
+            _check_signs(layer.weight.detach(), layer.levels.unit())
     except UserError as error:
         raise UserError(f"Layer {layer.name!r}: {error}") from None
+
+
+def _check_signs(w: Tensor, unit: np.ndarray) -> None:
+    for lacking, sign in ((unit[0] >= 0, -1), (unit[-1] <= 0, 1)):
+        count = int((w * sign > 0).sum())
+        if lacking and count:
+            raise UserError(
+                f"{count} of {w.numel()} weights are {'positive' if sign > 0 else 'negative'}, and the levels "
+                f"{unit[0]:g} … {unit[-1]:g} have none of that sign. Use levels of both signs."
+            )
 
 
 def _check_shared(name: str, weight: nn.Parameter, model: nn.Module) -> None:

@@ -208,11 +208,15 @@ def test_sets_that_do_not_fit_a_layer_are_named(plan, message, convolutional):
 def test_levels_without_the_sign_of_the_weights_are_named_with_the_layer():
     model = nn.Sequential(nn.Linear(3, 2))
     with torch.no_grad():
-        model[0].weight.fill_(-1.0)
-    with pytest.raises(
-        UserError, match=r"^Layer '0': No positive scale brings the levels near .* levels of both signs"
-    ):
-        resolve(Plan(layers=(LayerPlan(name="0", levels=Levels((0.5, 1.0), "fit")),)), model)
+        model[0].weight.copy_(torch.tensor([[-1.0, 1.0, 0.0], [2.0, 3.0, 4.0]]))
+    for levels in (Levels((0.5, 1.0), "fit"), Levels((0.0, 1.0))):
+        with pytest.raises(UserError, match=r"^Layer '0': 1 of 6 weights are negative, and the levels .*of both signs"):
+            resolve(Plan(layers=(LayerPlan(name="0", levels=levels),)), model)
+    with pytest.raises(UserError, match=r"^Layer '0': 4 of 6 weights are positive"):
+        resolve(Plan(layers=(LayerPlan(name="0", levels=Levels((-0.5, 0.0), "fit")),)), model)
+    with torch.no_grad():
+        model[0].weight.abs_()
+    resolve(Plan(layers=(LayerPlan(name="0", levels=Levels((0.0, 1.0), "fit")),)), model)  # nothing to refuse
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_with_given_levels_the_projection_is_the_nearest_member(case):
     assert error(w, projected) == pytest.approx(brute_force(w, joint, levels.grid(w)), rel=1e-5, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.sampled_from(sorted(SETS)), st.sampled_from([Binary(), Ternary(), Uniform(2), Cluster(3)]), st.integers(0, 2**31)
 )
