@@ -6,7 +6,7 @@ Both templates, the page and the summary, print what `contents` returns; nothing
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -90,6 +90,7 @@ def _asked_compression(record: Record) -> str:
     section, weights = _section(record, "compress"), record["weights"]
     prune = {name: kinds for name, kinds in (section.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
+    plan += [_budget_words(pattern, budget) for pattern, budget in (section.get("budget") or {}).items()]
     levels = "moves the weights that stay to the conductance levels" if section.get("quantise") else ""
     if plan:
         return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}."
@@ -104,16 +105,37 @@ _GROUPS = {
     "column": "filter-shape column",
     "block": "block",
     "unstructured": "weight",
+    "array_row": "array row",
+    "array_column": "array column",
 }
+
+_BOUNDS: dict[str, Callable[[Any], str]] = {
+    "n_m": lambda n_m: f"at most {n_m.partition(':')[0]} of every {n_m.partition(':')[2]} neighbouring weights",
+    "balanced": lambda live: f"at most {plural(live, 'live cell')} in a column of an array",
+    "pattern": lambda patterns: f"kernels of {plural(patterns, 'pattern')}",
+    "polarised": lambda fragment: f"one sign in every fragment of {plural(fragment, 'weight')}",
+}
+_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh")
 
 
 def _plan_words(where: str, kinds: Mapping[str, Any]) -> str:
-    """What a layer keeps: a fraction or a count of its groups."""
-    kept = []
-    for kind, keep in kinds.items():
-        group = _GROUPS.get(kind, kind)
-        kept.append(plural(keep, group) if isinstance(keep, int) else f"{100 * keep:g}\u00a0% of the {group}s")
+    """What a layer keeps: a fraction or a count of its groups, or what binds every small part of it."""
+    kept = [
+        _BOUNDS[kind](value) if kind in _BOUNDS else _kept_words(kind, value)
+        for kind, value in kinds.items()
+        if kind not in _DETAILS
+    ]
     return f"{' and '.join(kept)} in {where}"
+
+
+def _kept_words(kind: str, keep: int | float) -> str:
+    group = _GROUPS.get(kind, kind)
+    return plural(keep, group) if isinstance(keep, int) else f"{100 * keep:g}\u00a0% of the {group}s"
+
+
+def _budget_words(pattern: str, budget: Mapping[str, Any]) -> str:
+    """What the layers of a pattern keep together."""
+    return f"{_kept_words(budget['kind'], budget['keep'])} over all of {'the layers' if pattern == '*' else pattern}"
 
 
 def _layer_words(name: str, *, alone: bool) -> str:
