@@ -63,16 +63,18 @@ def program_cells(g, out, origin, key, last, lognormal, curve, limits, threshold
     # Scalars are read out here: behind an array the compiler could not rule out that a result overwrites them.
     k0, k1, g_min, g_max = key[0], key[1], limits[0], limits[1]
     stuck_lrs, stuck_any = thresholds[0], thresholds[1]
-    for line in numba.prange(arrays * rows):
-        a, r = line // rows, line % rows
-        array, row = origin[0] + np.uint64(a), origin[1] + np.uint64(r)
-        if lognormal > 0.0 or curve.size > 0:
-            sigma, spare = np.empty(cols), np.empty(cols)
-            normals(out[a, r], origin[2], row, array, last[0], k0, k1)
-            one_try(out[a, r], g[a, r], lognormal, curve, g_max, sigma, spare)
-        else:
-            out[a, r] = g[a, r]
-        if stuck_any > 0:
-            word = np.empty(cols, dtype=np.uint64)
-            words(word, origin[2], row, array, last[1], k0, k1)
-            apply_faults(out[a, r], g[a, r], word, g_min, g_max, stuck_lrs, stuck_any)
+    lines = arrays * rows
+    each = max(1, 4096 // max(cols, 1))  # rows in one piece of work, so that room for a row is asked for less often
+    for piece in numba.prange((lines + each - 1) // each):
+        sigma, spare, word = np.empty(cols), np.empty(cols), np.empty(cols, dtype=np.uint64)
+        for line in range(piece * each, min((piece + 1) * each, lines)):
+            a, r = line // rows, line % rows
+            array, row = origin[0] + np.uint64(a), origin[1] + np.uint64(r)
+            if lognormal > 0.0 or curve.size > 0:
+                normals(out[a, r], origin[2], row, array, last[0], k0, k1)
+                one_try(out[a, r], g[a, r], lognormal, curve, g_max, sigma, spare)
+            else:
+                out[a, r] = g[a, r]
+            if stuck_any > 0:
+                words(word, origin[2], row, array, last[1], k0, k1)
+                apply_faults(out[a, r], g[a, r], word, g_min, g_max, stuck_lrs, stuck_any)
