@@ -8,9 +8,9 @@ normal deviations (ziggurat) and one for the faults, from one stream, so that it
 the kernels' do not. NumPy works array by array, which keeps its temporaries in the cache, and with one thread, as its
 functions do. Programming writes into memory that is there on both sides; a read allocates its result on both.
 
-Wall time, the best of the repeats, sides taking turns; `cpu_ratio` compares processor time, which says what one thread is
-worth even on a machine that others use. Memory: what each side allocates for its work and result
-(tracemalloc); `peak` is the whole process with targets, result and both sides.
+Wall time, the best of the repeats, sides taking turns; `cpu_ratio` compares processor time, which says what one thread
+is worth even on a machine that others use. Memory: what each side allocates for its work and result (tracemalloc);
+`peak` is the whole process with targets, result and both sides.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from hwmodels import Device, conductances_at, program
+from hwmodels import Device, conductances_at, numba_threads, program
 from hwmodels.devices.device import LognormalError, PolynomialError
 from hwmodels.devices.effects import PowerLaw
 
@@ -118,19 +118,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print(f"{arrays * SIDE**2 / 1e6:.1f} M cells, {processor()}, numba {numba.__version__}, NumPy {np.__version__}")
     print(HEAD)
-    g, out = np.empty((arrays, SIDE, SIDE)), np.zeros((arrays, SIDE, SIDE))  # both write where memory is there already
-    rows = []
-    for name, changes in PROGRAMMED:
-        device = Device.load(name).with_(**changes)
-        fill(g, device, rng)
-        label, words = (f"{name}, faults", 2) if changes else (name, 1)
-        fast, plain = partial(program, g, device, out=out), partial(in_numpy, g, device, rng, out)
-        rows += compare(label, (words, 1), g.size, fast, plain, options.repeats)
-    del out, fast, plain
-    device = Device.load("pcm-like")
-    fill(g, device, rng)
-    fast, plain = partial(conductances_at, g, device, t_s=DAY, read=1), partial(later_in_numpy, g, device, DAY, rng)
-    rows += compare("pcm-like, a read", (2, 2), g.size, fast, plain, options.repeats)
+    g = np.empty((arrays, SIDE, SIDE))
+    rows = programming(g, rng, options.repeats) + later(g, rng, options.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak {peak:.2f} GiB, both sides and the targets")
     if options.csv is not None:
@@ -142,6 +131,26 @@ def main() -> None:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def programming(g: np.ndarray, rng: np.random.Generator, repeats: int) -> list[dict[str, object]]:
+    """Compare programming of some devices; g: where their targets go."""
+    out, rows = np.zeros_like(g), []  # both write where memory is there already
+    for name, changes in PROGRAMMED:
+        device = Device.load(name).with_(**changes)
+        fill(g, device, rng)
+        label, words = (f"{name}, faults", 2) if changes else (name, 1)
+        fast, plain = partial(program, g, device, out=out), partial(in_numpy, g, device, rng, out)
+        rows += compare(label, (words, 1), g.size, fast, plain, repeats)
+    return rows
+
+
+def later(g: np.ndarray, rng: np.random.Generator, repeats: int) -> list[dict[str, object]]:
+    """Compare a read of a drifted device."""
+    device = Device.load("pcm-like")
+    fill(g, device, rng)
+    fast, plain = partial(conductances_at, g, device, t_s=DAY, read=1), partial(later_in_numpy, g, device, DAY, rng)
+    return compare("pcm-like, a read", (2, 2), g.size, fast, plain, repeats)
 
 
 def fill(g: np.ndarray, device: Device, rng: np.random.Generator) -> None:
@@ -171,7 +180,7 @@ def compare(
     draws: random words (32 bits) and normal deviations that the kernels take for a cell.
     """
     fast()  # compile
-    threads = list(dict.fromkeys((1, numba.config.NUMBA_NUM_THREADS)))
+    threads = list(dict.fromkeys((1, numba_threads.POOL)))
     best = {count: np.full(2, np.inf) for count in (0, *threads)}
     for _ in range(repeats):
         best[0] = np.minimum(best[0], seconds(plain))
