@@ -7,7 +7,7 @@ the same bit for bit as the kernels'; normal deviations to float rounding, becau
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from hwmodels.devices.effects import TelegraphNoise
 from hwmodels.devices.faults import HRS, LRS, OPEN, anchor_probability, code_of, threshold, value_of
 from hwmodels.devices.programming_error import form_of
 from hwmodels.devices.random import Purpose, block_words
+from hwmodels.devices.telegraph import COUNTS, Windows, windows
 
 Words = Callable[..., Any]
 
@@ -120,11 +121,40 @@ def drift(b: Backend, device: Device, cells: Cells, g: Any, plan: PowerDrift | A
     return b.xp.where(g > 0, moved, 0.0)
 
 
-def telegraph(b: Backend, noise: TelegraphNoise, cells: Cells, g: Any, read: int) -> Any:
-    """Conductances at a read with the traps of that read."""
+def telegraph(b: Backend, noise: TelegraphNoise, cells: Cells, g: Any, read: int, t_s: float = 0.0) -> Any:
+    """Conductances at a read, t_s [s] after programming, with the traps that are full then."""
     trap = words(b, Purpose.TRAP, cells) < threshold(noise.share)
-    full = words(b, Purpose.TELEGRAPH, cells, read) < threshold(noise.duty)
+    where = windows(noise, cells.seed, t_s)
+    if where is None:
+        full = words(b, Purpose.TELEGRAPH, cells, read) < threshold(noise.occupancy)
+    else:
+        full = full_in_time(b, cells, where, threshold(noise.occupancy))
     return b.xp.where(trap & full, g * (1.0 - noise.amplitude), g)
+
+
+def full_in_time(b: Backend, cells: Cells, where: Windows, occupancy: int) -> Any:
+    """Whether the traps of the cells are full: the state of the last event in the windows; see `telegraph`."""
+    full = words(b, Purpose.TELEGRAPH, cells) < occupancy
+    found = full & ~full
+    for seed, end in zip(where.seeds, where.ends, strict=True):
+        if bool(found.all()):
+            break
+        window = replace(cells, seed=seed)
+        word = words(b, Purpose.TELEGRAPH, window, 0)
+        count = b.real(word) * 0.0
+        latest, state = count - 1.0, full
+        for limit in COUNTS:
+            count = count + b.real(word >= limit)
+        for i in range(len(COUNTS)):
+            if not bool((count > i).any()):
+                break
+            place = b.real(words(b, Purpose.TELEGRAPH, window, 2 * i + 1))
+            event = (count > i) & (place < end) & (place > latest)
+            latest = b.xp.where(event, place, latest)
+            state = b.xp.where(event, words(b, Purpose.TELEGRAPH, window, 2 * i + 2) < occupancy, state)
+        full = b.xp.where(~found & (latest >= 0), state, full)
+        found = found | (latest >= 0)
+    return full
 
 
 def read_sigma(b: Backend, curve: np.ndarray, of_g: bool, g_max: float, factor: float, g: Any) -> Any:

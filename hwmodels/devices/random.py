@@ -46,6 +46,7 @@ class Purpose(IntEnum):
     READ = 9
     COLUMN_READ = 10
     VERIFY = 11
+    WINDOW = 12
 
 
 def key_of_seed(seed: int) -> tuple[int, int]:
@@ -55,6 +56,14 @@ def key_of_seed(seed: int) -> tuple[int, int]:
     if not 0 <= seed < 2**64:
         raise UserError(f"A seed is a whole number from 0 to 2**64 - 1, not {seed}.")
     return int(seed) & 0xFFFFFFFF, int(seed) >> 32
+
+
+def seed_of_window(seed: int, window: int) -> int:
+    """A seed of its own for a stretch of time, numbered 0 … 2⁶⁴ − 1: the first two words of a block of that number."""
+    assert 0 <= window < 2**64
+    counter = np.array([window & 0xFFFFFFFF, window >> 32, 0, int(Purpose.WINDOW) << 24])
+    low, high, _, _ = (int(word) for word in philox4x32(counter, key_of_seed(seed)))
+    return high << 32 | low
 
 
 def counter_word(name: str, first: int, size: int) -> int:

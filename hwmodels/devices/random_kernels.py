@@ -49,12 +49,17 @@ def split(size, column):
 
 
 @compiled()
+def one_word(column, row, array, last, k0, k1):
+    """The word of one cell."""
+    four = philox4x32(column >> np.uint64(2), row, array, last, k0, k1)
+    return four[np.int64(column % 4)]
+
+
+@compiled()
 def part_of_words(out, column, row, array, last, k0, k1):
     """The words of cells that are no whole block."""
     for c in range(out.size):
-        place = column + np.uint64(c)
-        words = philox4x32(place >> np.uint64(2), row, array, last, k0, k1)
-        out[c] = words[np.int64(place % 4)]
+        out[c] = one_word(column + np.uint64(c), row, array, last, k0, k1)
 
 
 @compiled()

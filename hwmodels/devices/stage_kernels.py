@@ -17,7 +17,7 @@ from hwmodels.compiling import compiled
 from hwmodels.devices.curve_kernels import curve_row
 from hwmodels.devices.elementary_kernels import exponential
 from hwmodels.devices.mismatch_kernels import one_try
-from hwmodels.devices.random_kernels import normals, words
+from hwmodels.devices.random_kernels import normals, one_word, words
 
 
 @compiled(parallel=True)
@@ -133,6 +133,47 @@ def telegraph(g, out, origin, key, last, share, duty, low):
         words(full, origin[2], row, array, last[1], key[0], key[1])
         for c in range(cols):
             out[a, r, c] = g[a, r, c] * low if trap[c] < share and full[c] < duty else g[a, r, c]
+
+
+@compiled()
+def _last_state(column, row, array, last, keys, ends, counts, occupancy, full):
+    """Whether the trap of a cell is full: the state of the last event in its windows, `full` where there is none."""
+    for w in range(ends.size):
+        k0, k1 = keys[w, 0], keys[w, 1]
+        latest = np.int64(-1)
+        word = one_word(column, row, array, last, k0, k1)
+        for i in range(counts.size):
+            if word < counts[i]:
+                break
+            place = np.int64(one_word(column, row, array, last + np.uint64(2 * i + 1), k0, k1))
+            if latest < place < ends[w]:
+                latest = place
+                full = one_word(column, row, array, last + np.uint64(2 * i + 2), k0, k1) < occupancy
+        if latest >= 0:
+            break
+    return full
+
+
+@compiled(parallel=True)
+def telegraph_in_time(g, out, origin, key, last, share, occupancy, low, keys, ends, counts):
+    """The same with the states of `telegraph`; keys, ends: of its windows, counts: its thresholds (uint64, int64).
+
+    last: counter words of (trap, state at time 0).
+    """
+    arrays, rows, cols = g.shape
+    for line in numba.prange(arrays * rows):
+        a, r = line // rows, line % rows
+        array, row = origin[0] + np.uint64(a), origin[1] + np.uint64(r)
+        trap, full = np.empty(cols, dtype=np.uint64), np.empty(cols, dtype=np.uint64)
+        words(trap, origin[2], row, array, last[0], key[0], key[1])
+        words(full, origin[2], row, array, last[1], key[0], key[1])
+        for c in range(cols):
+            value = g[a, r, c]
+            if trap[c] < share:
+                column, start = origin[2] + np.uint64(c), full[c] < occupancy
+                if _last_state(column, row, array, last[1], keys, ends, counts, occupancy, start):
+                    value = value * low
+            out[a, r, c] = value
 
 
 @compiled()

@@ -111,7 +111,7 @@ def conductances_at(
     if read is not None:
         number = checked_read(read)
         if device.telegraph_noise is not None:
-            g = plain.telegraph(b, device.telegraph_noise, cells, g, number)
+            g = plain.telegraph(b, device.telegraph_noise, cells, g, number, checked_time(t_s))
         if (form := reading.sigma_form(device, checked_time(t_s))) is not None:
             sigma = plain.read_sigma(b, form[0], form[1], device.g_max_s, form[2], g)
             g = plain.read_noise(b, cells, g, sigma, number)
