@@ -6,17 +6,44 @@ import numpy as np
 
 from crossbar import ArraySpec, effective_conductance
 from hwmodels import program
-from mapping.placement import Piece
+from mapping.pieces import Piece
 
 
 def nominal(piece: Piece, spec: ArraySpec) -> np.ndarray:
     """Conductances (rows, cols) [S] of a piece without device error, wires included."""
-    return behind_wires(piece.target, spec)
+    return _seen(piece, piece.contents.target, spec, None)
 
 
 def programmed(piece: Piece, spec: ArraySpec, seed: int) -> np.ndarray:
-    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, wires."""
-    return behind_wires(program(piece.target, spec.device, seed=seed, array=piece.array), spec)
+    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, wires.
+
+    The whole array is programmed at once, dummy columns with it: a cell's draw is that of its place in the array.
+    """
+    known, key = piece.contents.known, (seed, None)
+    if key not in known:
+        known[key] = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
+    return _seen(piece, known[key], spec, seed)
+
+
+def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, seed: int | None) -> np.ndarray:
+    """The piece's part of its whole array (rows, columns) [S], as read while only its tile's word lines are driven."""
+    row0 = piece.tile.row0
+    lines = slice(row0, row0 + piece.tile.rows.size)
+    if spec.has_wires:
+        known, key = piece.contents.known, (seed, piece.number)
+        if key not in known:
+            known[key] = behind_wires(_only(whole, lines), spec)
+        whole = known[key]
+    return whole[lines][:, piece.columns]
+
+
+def _only(g: np.ndarray, lines: slice) -> np.ndarray:
+    """The array with no cells on other word lines: the transistors of rows that are not read are off."""
+    if lines == slice(0, g.shape[0]):
+        return g
+    alone = np.zeros_like(g)
+    alone[lines] = g[lines]
+    return alone
 
 
 def behind_wires(g: np.ndarray, spec: ArraySpec) -> np.ndarray:

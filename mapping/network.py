@@ -13,7 +13,8 @@ from torch import nn
 from hwmodels.errors import UserError
 from mapping.cells import programmed
 from mapping.layer import Clipping, CrossbarLayer
-from mapping.placement import Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Placement
 from mapping.strips import build_strips
 
 
@@ -74,7 +75,7 @@ class CrossbarNetwork(nn.Module):
             layer.clipping = Clipping()
 
     def describe(self) -> pd.DataFrame:
-        """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
+        """What really runs, a row per layer: arrays, encoding, cycles, converters, calibration; then the digital rest."""
         spec = self.placement.array
         table = self.placement.layer_table
         arrays = dict(zip(table["layer"], table["arrays"], strict=True))
@@ -83,6 +84,7 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
+                "encoding": spec.encoding,
                 "slices": spec.slices,
                 "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
                 "adc_bits": spec.adc_bits,

@@ -68,6 +68,6 @@ def test_converters_never_serve_more_columns_than_there_are():
 
 
 def test_the_grid_of_the_paper_is_made_of_whole_units():
-    encoding = ArraySpec(device="yuan2019").encoding
+    encoding = ArraySpec(device="yuan2019").encoder
     assert encoding.grid_unit_s == pytest.approx(2e-8)
-    assert np.allclose(encoding.g_s / encoding.grid_unit_s, 5 + 3 * np.arange(16))
+    assert np.allclose(encoding.slicing.g_s / encoding.grid_unit_s, 5 + 3 * np.arange(16))
