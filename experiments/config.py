@@ -211,6 +211,10 @@ class Simulate:
     batch_size: Count = 256
     calibration_samples: Count = 128
     """Training images that the converter and input ranges are measured on."""
+    t_s: NonNegative = 0.0
+    """Time between programming and reading [s], over which cells drift (86400: a day)."""
+    temperature_k: Positive | None = None
+    """Temperature of the cells [K]; default: the reference temperature of the device."""
 
 
 @_section

@@ -197,7 +197,7 @@ def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: P
         network = None
         for number in range(len(done), wanted):
             if network is None:
-                network = CrossbarNetwork(placement, seed=device_seed(seed, number))
+                network = CrossbarNetwork(placement, seed=device_seed(seed, number), conditions=setup.conditions)
             else:
                 network.program(device_seed(seed, number))
             accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))

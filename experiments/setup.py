@@ -22,8 +22,9 @@ from crossbar import ArraySpec
 from experiments import data, models
 from experiments.config import Config, Prune
 from experiments.progress import Progress
-from hwmodels import Device, Library
+from hwmodels import Device, Library, conductances_at
 from hwmodels.errors import UserError
+from mapping import Conditions
 from mapping.trace import trace
 
 
@@ -41,6 +42,7 @@ class Setup:
     plan: Plan
     compression_epochs: int
     calibration: Tensor
+    conditions: Conditions
 
     def batches(self, part: data.Part) -> data.Batches:
         """Training batches (shuffled, augmented) or test batches of the run."""
@@ -65,6 +67,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     baseline = baseline_spec(config, array)
     library = Library.load(config.hardware.library)
     check_converters(library, array)
+    conditions = read_conditions(config, array.device, progress)
     dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
@@ -96,6 +99,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
+        conditions=conditions,
     )
 
 
@@ -135,6 +139,20 @@ def array_spec(config: Config) -> ArraySpec:
         return ArraySpec(device=device(config), **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
+
+
+def read_conditions(config: Config, device: Device, progress: Progress) -> Conditions:
+    """When and where the chips are read; raises UserError beyond the device's data, and notes what it has none for."""
+    section = config.simulate
+    try:
+        conductances_at([[device.g_max_s]], device, t_s=section.t_s, temperature_k=section.temperature_k)
+    except UserError as error:
+        raise UserError(f"[simulate] {error}") from None
+    if section.t_s > 0 and device.drift is None:
+        progress.note(f"{device.name} has no data on drift: simulate.t_s = {section.t_s:g} changes nothing.")
+    if section.temperature_k is not None and device.temperature is None:
+        progress.note(f"{device.name} has no data on temperature: simulate.temperature_k changes nothing.")
+    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k)
 
 
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:

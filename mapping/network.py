@@ -12,6 +12,7 @@ from torch import nn
 
 from hwmodels.errors import UserError
 from mapping.cells import programmed
+from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
 from mapping.pieces import Piece
 from mapping.placement import Placement
@@ -22,15 +23,24 @@ class CrossbarNetwork(nn.Module):
     """A network with the original's forward signature that computes its mapped layers on crossbars.
 
     placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
-    column) alone, so the same seed gives the same chip. network: the original module, if the placement was
-    loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
+    column) alone, so the same seed gives the same chip. conditions: how long after programming and at which temperature
+    the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
+    placement was loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
     converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
     """
 
-    def __init__(self, placement: Placement, *, seed: int = 0, network: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         """Build the network and program its cells."""
         super().__init__()
         self.placement = placement
+        self.conditions = conditions or Conditions()
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
@@ -49,7 +59,7 @@ class CrossbarNetwork(nn.Module):
         self.seed = seed = int(seed)
 
         def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.array, self.seed)
+            return programmed(piece, self.placement.array, self.seed, self.conditions)
 
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ class Contents:
 
     number: int
     target: np.ndarray
-    known: dict[tuple[int | None, int | None], np.ndarray] = field(default_factory=dict, repr=False)
+    known: dict[tuple[Hashable, ...], np.ndarray] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

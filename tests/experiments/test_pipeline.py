@@ -16,7 +16,8 @@ from experiments import data, models, pipeline, report, training
 from experiments.config import Config, Crossbar, DeviceSection
 from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
-from experiments.setup import array_spec
+from experiments.run_folder import RunFolder
+from experiments.setup import array_spec, prepare
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
@@ -257,6 +258,36 @@ def test_one_field_moves_every_model_that_should_react():
     assert seen["range"][3] > seen["plain"][3]  # a hundred times the conductance costs more to read
 
 
+class _Notes(Progress):
+    """Keeps what is said."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def test_chips_are_read_under_the_configured_conditions(tmp_path):
+    """The simulated accuracies are those of chips read that long after programming."""
+    text = SMALL.replace('preset = "yuan2019"', 'preset = "pcm-like"') + "\n"
+    path = tmp_path / "c.toml"
+    path.write_text(text.replace("[simulate]", "[simulate]\nt_s = 3.0e7\ntemperature_k = 350.0"))
+    config, notes = configuration.load(path), _Notes()
+    setup = prepare(config, "c", notes)
+    assert notes.said == ["pcm-like has no data on temperature: simulate.temperature_k changes nothing."]
+    placement = mapping.place(setup.network, setup.array, setup.calibration)
+    with RunFolder(tmp_path / "out", config, "c", {}) as folder:
+        chips = pipeline._simulate(setup, folder, placement, SILENT)
+    for chip in chips:
+        network = mapping.CrossbarNetwork(placement, seed=chip["seed"], conditions=mapping.Conditions(t_s=3.0e7))
+        assert chip["accuracy"] == training.accuracy(network, setup.batches("test"))
+        fresh = mapping.CrossbarNetwork(placement, seed=chip["seed"])
+        x = next(iter(setup.batches("test")))[0]
+        assert not torch.allclose(network(x), fresh(x), rtol=0.01)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -273,6 +304,7 @@ def test_one_field_moves_every_model_that_should_react():
         ('[hardware]\nlibrary = "forms-32nm"', "8-bit ADC"),
         ("seed = 4294967296", "less than 4294967296"),
         ("[crossbar]\ndac_bits = 9", "dac_bits"),
+        ('[device]\npreset = "neurram"\n[simulate]\nt_s = 1e9', "known up to 172800 s"),
         ("[device]\nstuck_at_lrs = 0.6\nstuck_at_hrs = 0.6", "stuck_at"),
     ],
 )
