@@ -4,7 +4,7 @@ from crossbar.encodings import OPEN as OPEN
 from crossbar.encodings import CellCodes as CellCodes
 from crossbar.encodings import Encoding as Encoding
 from crossbar.encodings import FlippedEncoding as FlippedEncoding
-from crossbar.encodings import MixedSigns as MixedSigns
+from crossbar.encodings import MixedSignsError as MixedSignsError
 from crossbar.encodings import OffsetEncoding as OffsetEncoding
 from crossbar.encodings import PairEncoding as PairEncoding
 from crossbar.encodings import PolarisedEncoding as PolarisedEncoding

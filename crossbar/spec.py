@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from math import ceil
 from os import PathLike
 from typing import Annotated, Any, Literal
@@ -12,8 +11,8 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
-from crossbar import encodings
-from crossbar.encodings import Encoding, Slicing
+from crossbar.encodings import Encoding, choice
+from crossbar.encodings.choice import EncodingKind
 from hwmodels import Device
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count, NonNegative, Positive
@@ -24,33 +23,6 @@ MAX_WEIGHT_LEVELS = 65536
 
 def _load_device(value: Any) -> Any:
     return Device.load(value) if isinstance(value, str | PathLike) else value
-
-
-EncodingKind = Literal["pair", "offset", "flipped", "polarised"]
-"""How weights stand on cells; a file of `crossbar.encodings` each."""
-
-ENCODING_FIELDS = {
-    "pair_subtraction": ("digital", ("pair",)),
-    "pair_layout": ("arrays", ("pair",)),
-    "offset_correction": ("digital", ("offset",)),
-    "fragment": (None, ("polarised",)),
-}
-"""Fields that belong to some encodings only: their value elsewhere, and the encodings."""
-
-FRAGMENT = 8
-"""Rows of a polarised fragment by default: the one of FORMS' own component table (ISCA 2021, Table III)."""
-
-
-@lru_cache(maxsize=64)
-def _encoder(g_s: tuple[float, ...], radices: tuple[int, ...], kind: EncodingKind, *options: Any) -> Encoding:
-    # The look-up tables of an encoding are worth keeping: a network asks for them once per layer and tile.
-    made = {
-        "pair": encodings.PairEncoding,
-        "offset": encodings.OffsetEncoding,
-        "flipped": encodings.FlippedEncoding,
-        "polarised": encodings.PolarisedEncoding,
-    }[kind]
-    return made(Slicing(np.array(g_s), radices), *options)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -145,7 +117,7 @@ class ArraySpec:
             if self.slices not in (1, len(self.slice_bits)):
                 raise ValueError(f"slices ({self.slices}) contradicts slice_bits of {len(self.slice_bits)}: leave it 1")
             object.__setattr__(self, "slices", len(self.slice_bits))
-        halves = 2 if self.encoding in ("pair", "polarised") else 1
+        halves = 1 if self.encoding in choice.UNSIGNED else 2
         if self.slices > 16 or halves * np.prod(self.radices, dtype=float) > MAX_WEIGHT_LEVELS:
             raise ValueError(
                 f"{levels} levels on {self.slices} slices give more than {MAX_WEIGHT_LEVELS} weight levels; use fewer "
@@ -153,33 +125,15 @@ class ArraySpec:
             )
 
     def _check_encoding(self) -> None:
-        for name, (default, kinds) in ENCODING_FIELDS.items():
-            if self.encoding not in kinds and getattr(self, name) != default:
-                raise ValueError(
-                    f"{name} = {getattr(self, name)!r} is for encoding {kinds[0]!r}, not {self.encoding!r}; leave it out"
-                )
-        unsigned = self.encoding in ("offset", "flipped")
-        if unsigned and self.idle == "open":
-            raise ValueError(
-                f"idle = 'open' does not go with encoding {self.encoding!r}: the reference is taken off for every driven "
-                "row, so every crossing needs a cell. Use idle = 'hrs'"
-            )
+        choice.check_options(
+            self.encoding, {"idle": self.idle} | {name: getattr(self, name) for name in choice.OWN_FIELDS}
+        )
         if self.idle is None:
-            object.__setattr__(self, "idle", "hrs" if unsigned else self.device.idle)
+            object.__setattr__(self, "idle", "hrs" if self.encoding in choice.UNSIGNED else self.device.idle)
         if self.encoding == "polarised" and self.fragment is None:
-            object.__setattr__(self, "fragment", min(FRAGMENT, self.rows))
+            object.__setattr__(self, "fragment", min(choice.FRAGMENT, self.rows))
         if self.encoding == "flipped":
-            self._check_complements()
-
-    def _check_complements(self) -> None:
-        g = self.device.level_conductances()
-        for radix in set(self.radices):
-            pairs = g[:radix] + g[:radix][::-1]
-            if np.ptp(pairs) > 1e-9 * g[-1]:
-                raise ValueError(
-                    f"encoding = 'flipped' needs levels whose complements add up to one sum, as evenly spaced ones do; "
-                    f"those of device {self.device.name!r} do not. Use encoding = 'offset'"
-                )
+            choice.check_complements(self.device.level_conductances(), self.radices, self.device.name)
 
     @property
     def radices(self) -> tuple[int, ...]:
@@ -198,7 +152,7 @@ class ArraySpec:
             "polarised": (self.idle, self.fragment),
         }[self.encoding]
         g_s = tuple(self.device.level_conductances().tolist())
-        return _encoder(g_s, self.radices, self.encoding, *options)
+        return choice.encoder(g_s, self.radices, self.encoding, options)
 
     @property
     def plane_groups(self) -> tuple[tuple[int, ...], ...]:
@@ -241,7 +195,7 @@ class ArraySpec:
 
     @property
     def largest_sum_s(self) -> float:
-        """The largest sum that a column could ever give, in conductance × DAC code [S]: full scale of a "full" range."""
+        """The largest sum that a column could ever give, in conductance × DAC code [S]; full scale of a full range."""
         code = 1 if self.input_bits is None else 2**self.dac_bits - 1
         g_min, g_max = self.device.g_min_s, self.device.g_max_s
         each = (g_min + g_max) / 2 if self.encoding == "flipped" else g_max
@@ -269,7 +223,7 @@ class ArraySpec:
 
     @property
     def _sign_bits(self) -> int:
-        return 1 if self.encoding in ("pair", "polarised") else 0
+        return 0 if self.encoding in choice.UNSIGNED else 1
 
     @property
     def has_wires(self) -> bool:

@@ -156,7 +156,13 @@ def read_conditions(config: Config, device: Device, progress: Progress) -> Condi
 
 
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
-    """The arrays of the unpruned baseline: as many slices as its precision takes."""
+    """The arrays of the unpruned baseline: as many slices as its precision takes.
+
+    A network that was not trained for it has fragments of both signs, so a polarised one is compared with pairs, as
+    FORMS does (Yuan et al., ISCA 2021).
+    """
+    if array.encoding == "polarised":
+        array = array.with_(encoding="pair", fragment=None)
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:
@@ -203,7 +209,7 @@ def constraints(choice: Prune, array: ArraySpec) -> tuple[Any, ...]:
     """The constraints of one pruning pattern, in the order block, filter, channel, column, single weights."""
     made: list[Any] = []
     if choice.block is not None:
-        made.append(Block(array.rows, array.cols, choice.block))
+        made.append(Block(array.rows, array.weight_cols, choice.block))
     for keep, kind in (
         (choice.filter, Filter),
         (choice.channel, Channel),

@@ -85,7 +85,7 @@ class CrossbarNetwork(nn.Module):
             layer.clipping = Clipping()
 
     def describe(self) -> pd.DataFrame:
-        """What really runs, a row per layer: arrays, encoding, cycles, converters, calibration; then the digital rest."""
+        """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
         spec = self.placement.array
         table = self.placement.layer_table
         arrays = dict(zip(table["layer"], table["arrays"], strict=True))

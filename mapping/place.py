@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
-from crossbar import ArraySpec, MixedSigns
+from crossbar import ArraySpec, MixedSignsError
 from hwmodels.errors import UserError
 from mapping.calibration import calibrate
 from mapping.masks import checked_matrix, level_indices, live_weights
@@ -71,11 +71,12 @@ def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
     for tile in layer.tiles:
         try:
             own = layer.cell_codes(tile, array).signs
-        except MixedSigns as mixed:
+        except MixedSignsError as mixed:
+            first, last, col = tile.rows[mixed.first], tile.rows[mixed.last], tile.cols[mixed.col]
             raise UserError(
-                f"Layer {layer.name!r}, group {tile.group}: rows {tile.rows[mixed.first]} to {tile.rows[mixed.last]} of "
-                f"column {tile.cols[mixed.col]} hold weights of both signs; the polarised encoding stores one sign for "
-                "them. Polarise the network in compression, use smaller fragments, or another encoding."
+                f"Layer {layer.name!r}, group {tile.group}, column {col}: rows {first} to {last} hold weights of both "
+                "signs; the polarised encoding stores one sign for them. Polarise the network in compression, use "
+                "smaller fragments, or another encoding."
             ) from None
         if own is None:
             return ()

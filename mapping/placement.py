@@ -77,7 +77,7 @@ class LayerPlacement:
     def cell_codes(self, tile: Tile, spec: ArraySpec) -> CellCodes:
         """Cell codes (planes, rows, cols) of one tile, with the signs that go with them.
 
-        Raises MixedSigns for a polarised tile whose fragments hold weights of both signs.
+        Raises MixedSignsError for a polarised tile whose fragments hold weights of both signs.
         """
         at = np.ix_(tile.rows, tile.cols)
         return spec.encoder.encode(self.index[tile.group][at], self.live[tile.group][at])

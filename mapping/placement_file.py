@@ -4,8 +4,9 @@ Schema `ohmweave.placement/2`. JSON: the array spec with its device, per layer t
 calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
 `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other), `NAME/tile_sizes` (int32, (tiles, 3): group,
-rows, cols), `NAME/tile_places` (int32, (tiles, 2): block and row0) and, where the encoding has them, `NAME/signs` (int8,
-the tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
+rows, cols), `NAME/tile_places` (int32, (tiles, 2): block, row0) and, where the encoding has them, `NAME/signs` (int8,
+the tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network
+that is not a placed weight. Nothing in it is code.
 
 Files of schema 1 are read: they hold pairs only, every tile at the top of arrays of its own.
 """

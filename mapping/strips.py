@@ -53,7 +53,7 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
     for numbers in sharing.values():
         tiles = [layer.tiles[number] for number in numbers]
         planes = [_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
-        signs = [layer.signs[number] for number in numbers] if layer.signs else [None] * len(tiles)
+        signs = [layer.signs[number] if layer.signs else None for number in numbers]
         strips.append(
             PlacedStrip(
                 group=tiles[0].group,

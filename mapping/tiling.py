@@ -30,11 +30,12 @@ class Tile:
 def cut(live: np.ndarray, array_rows: int, array_cols: int, fragment: int | None = None) -> list[Tile]:
     """Tiles of a masked layer.
 
-    live: (groups, rows, cols) bool; array_cols: weight columns that fit an array; fragment: cut every array's rows where
-    the matrix row passes a multiple of it, None not to. Per group the smaller of two cuts is taken: the original grid without its
-    empty tiles (what block pruning leaves), or the surviving rows and columns moved together and cut afresh
-    (what filter and filter-shape pruning leave); the same count goes to the second. Arrays needed: at most
-    ⌈r/R⌉·⌈c/C⌉ of the surviving r rows and c columns, and at most the number of live blocks.
+    live: (groups, rows, cols) bool; array_rows, array_cols: word lines and weight columns of an array; fragment: rows
+    of the matrix that are read together, k·fragment up to (k + 1)·fragment − 1, None for all rows of an array.
+    Per group the smaller of two cuts is taken: the original grid without its empty tiles (what block pruning leaves),
+    or the surviving rows and columns moved together and cut afresh (what filter and filter-shape pruning leave); the
+    same count goes to the second. Arrays needed: at most ⌈r/R⌉·⌈c/C⌉ of the surviving r rows and c columns, and at
+    most the number of live blocks.
     """
     blocks: list[tuple[int, np.ndarray, np.ndarray]] = []
     for group, mask in enumerate(live):

@@ -14,14 +14,13 @@ Every encoding has
     required_adc_bits(rows, live_rows, part, dac_bits)
 """
 
+from crossbar.encodings.choice import Encoding as Encoding
+from crossbar.encodings.choice import EncodingKind as EncodingKind
 from crossbar.encodings.flipped import FlippedEncoding as FlippedEncoding
 from crossbar.encodings.offset import OffsetEncoding as OffsetEncoding
 from crossbar.encodings.pair import PairEncoding as PairEncoding
-from crossbar.encodings.polarised import MixedSigns as MixedSigns
+from crossbar.encodings.polarised import MixedSignsError as MixedSignsError
 from crossbar.encodings.polarised import PolarisedEncoding as PolarisedEncoding
 from crossbar.encodings.slicing import OPEN as OPEN
 from crossbar.encodings.slicing import CellCodes as CellCodes
 from crossbar.encodings.slicing import Slicing as Slicing
-
-Encoding = PairEncoding | OffsetEncoding | FlippedEncoding | PolarisedEncoding
-"""Any encoding."""

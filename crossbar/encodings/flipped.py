@@ -83,15 +83,17 @@ class FlippedEncoding:
         """Target conductances [S] of cell codes."""
         return self.slicing.conductances(codes)
 
-    def column_sign(self, signs: np.ndarray) -> np.ndarray:
+    def column_sign(self, signs: np.ndarray | None) -> np.ndarray:
         """(planes, cols) of ±1 that a column's code is multiplied by: −1 where it is flipped."""
+        assert signs is not None
         return signs
 
-    def input_weight_s(self, signs: np.ndarray, cols: int) -> np.ndarray:
+    def input_weight_s(self, signs: np.ndarray | None, cols: int) -> np.ndarray:
         """(cols,) [S], what the digital sum of the input codes is multiplied by and added.
 
         The flipped columns' (g[0] + g[R_s − 1]), weighted, less the reference.
         """
+        assert signs is not None
         g = self.slicing.g_s
         whole = self.slicing.weights * (g[0] + g[self._top])
         return whole @ (signs < 0) - self._levels.reference_s

@@ -14,7 +14,7 @@ from hwmodels import required_adc_bits
 from hwmodels.errors import UserError
 
 
-class MixedSigns(UserError):
+class MixedSignsError(UserError):
     """A fragment holds weights of both signs: rows first … last of column `col` of the block that was encoded."""
 
     def __init__(self, first: int, last: int, col: int) -> None:
@@ -74,7 +74,7 @@ class PolarisedEncoding:
     def encode(self, index: np.ndarray, live: np.ndarray) -> CellCodes:
         """Cells of level indices (rows, cols), and a sign per fragment and column; fragments start at row 0.
 
-        Raises MixedSigns for the first fragment with live weights of both signs (zeros have none).
+        Raises MixedSignsError for the first fragment with live weights of both signs (zeros have none).
         """
         levels = self._levels
         sign = np.where(live, levels.sign[index], 0)
@@ -83,7 +83,7 @@ class PolarisedEncoding:
         mixed = np.argwhere(positive & negative)
         if mixed.size:
             part, col = (int(i) for i in mixed[0])
-            raise MixedSigns(part * self.fragment, min((part + 1) * self.fragment, index.shape[0]) - 1, col)
+            raise MixedSignsError(part * self.fragment, min((part + 1) * self.fragment, index.shape[0]) - 1, col)
         codes = np.where(live, levels.digits.astype(np.int16)[:, index], np.int16(levels.idle_code))
         return CellCodes(codes, np.where(negative, -1, 1).astype(np.int8))
 
@@ -105,13 +105,15 @@ class PolarisedEncoding:
         """Target conductances [S] of cell codes; open crossings are 0 S."""
         return self.slicing.conductances(codes)
 
-    def column_sign(self, signs: np.ndarray) -> np.ndarray:
+    def column_sign(self, signs: np.ndarray | None) -> np.ndarray:
         """(planes, cols) of ±1 that a column's code is multiplied by, for the signs (1, cols) of one fragment."""
+        assert signs is not None
         assert len(signs) == 1, "fragments are read one at a time"
         return np.repeat(signs, self.slicing.slices, axis=0)
 
-    def input_weight_s(self, signs: np.ndarray, cols: int) -> np.ndarray | None:
+    def input_weight_s(self, signs: np.ndarray | None, cols: int) -> np.ndarray | None:
         """(cols,) [S], what the digital sum of a fragment's input codes is multiplied by and added: the g_min off."""
+        assert signs is not None
         return None if self.idle == "open" else -signs[0] * self.slicing.baseline_s
 
     def required_adc_bits(self, rows: int, live_rows: int, part: int, dac_bits: int) -> int:

@@ -30,6 +30,14 @@ AMOUNTS = ("cell_bits", "g_sum_s", "read_energy_j")
 """Columns of real numbers, at least 0; cell_bits is log2 of the levels; read_energy_j may be NaN: not known."""
 OPTIONAL_COUNTS = ("outputs", "replicas")
 """Columns of whole numbers, at least 1, that may be missing."""
+OPTIONAL_INDICES = ("converted_cols", "adc_bits_needed")
+"""Columns of whole numbers, at least 0, that may be missing.
+
+converted_cols: how many of a piece's columns are converted, at most `cols` and counted from its first; 0 where their
+currents are subtracted from another piece's before its converters (the negative half of a pair, a dummy column).
+Missing: all of them. adc_bits_needed: bits with which no column sum of the piece can clip, as whoever made the table
+knows its encoding; missing: from the live cells, levels and input bits, as if the cells were read one by one.
+"""
 REQUIRED = ("layer", "sign", *COUNTS, *INDICES, *AMOUNTS)
 AGREED = {
     ("array",): ("array_rows", "array_cols", "dac_bits", "adc_bits", "cols_per_adc", "t_read_s", "replicas"),
@@ -49,6 +57,11 @@ class Pieces:
     def __getitem__(self, name: str) -> np.ndarray:
         """A column, (pieces,)."""
         return self.columns[name]
+
+    @property
+    def converted_cols(self) -> np.ndarray:
+        """Columns of every piece that are converted, (pieces,)."""
+        return self.columns.get("converted_cols", self["cols"])
 
     def per_layer(self, amount: Any) -> np.ndarray:
         """Sum an amount per piece over each layer: (pieces,) -> float64 (layers,)."""
@@ -104,6 +117,7 @@ def checked(tiles: pd.DataFrame) -> Pieces:
         columns["t_read_s"] = _amount(tiles, "t_read_s")
         _refuse(tiles, "t_read_s", ~(columns["t_read_s"] > 0), "is not a time above 0 s")
     columns |= {name: _whole(tiles, name, least=1) for name in OPTIONAL_COUNTS if name in tiles.columns}
+    columns |= {name: _whole(tiles, name, least=0) for name in OPTIONAL_INDICES if name in tiles.columns}
     names = [str(name) for name in tiles["layer"]]
     layers = list(dict.fromkeys(names))
     number = {name: i for i, name in enumerate(layers)}
@@ -155,6 +169,7 @@ def _check_geometry(tiles: pd.DataFrame, pieces: Pieces) -> None:
         over = pieces[first] + pieces[size] > pieces[whole]
         _refuse(tiles, first, over, f"puts the piece beyond its array ({first} + {size} exceeds {whole})")
     _refuse(tiles, "live_cells", pieces["live_cells"] > pieces["rows"] * pieces["cols"], "exceeds rows × cols")
+    _refuse(tiles, "converted_cols", pieces.converted_cols > pieces["cols"], "exceeds cols")
     for keys, names in AGREED.items():
         group = np.stack([pieces[key] for key in keys])
         _, first_piece, index = np.unique(group, axis=1, return_index=True, return_inverse=True)

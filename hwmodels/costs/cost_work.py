@@ -90,7 +90,7 @@ class Work:
         arrays = pieces.first_of("array").astype(np.int64)
         row0, col0 = pieces["row0"], pieces["col0"]
         rows = pieces.newly_covered(row0, row0 + pieces["rows"], "array")
-        cols = pieces.newly_covered(col0, col0 + pieces["cols"], "array")
+        cols = pieces.newly_covered(col0, col0 + pieces.converted_cols, "array")
         vectors, cycles = pieces["reads_per_inference"], pieces["reads_per_inference"] * pieces["input_cycles"]
         driven = pieces.newly_covered(row0, row0 + pieces["rows"], "array", "layer", "tile") * cycles
         units, operations = _parts(pieces, arrays, rows, cols, driven)
@@ -155,7 +155,7 @@ def _parts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units in use and operations per inference of the shared parts, each (parts, layers)."""
     vectors = pieces["reads_per_inference"]
-    results = pieces["cols"] * vectors
+    results = pieces.converted_cols * vectors
     conversions = results * pieces["input_cycles"]
     inputs, outputs = _once_per_tile(pieces, "rows"), _outputs(pieces)
     moved = (inputs + outputs) * vectors * pieces["input_cycles"] * pieces["dac_bits"]
@@ -187,10 +187,11 @@ def _converter_work(work: Work, adc_bits: int | str | None, cols_per_adc: int | 
         if isinstance(cols_per_adc, bool) or not isinstance(cols_per_adc, (int, np.integer)) or cols_per_adc < 1:
             raise UserError(f"cols_per_adc is a whole number, at least 1, or None, not {cols_per_adc!r}.")
         per = np.full_like(per, cols_per_adc)
+    converted = pieces.converted_cols
     first = pieces["col0"] // per
-    past = (pieces["col0"] + pieces["cols"] - 1) // per + 1
+    past = np.where(converted > 0, (pieces["col0"] + converted - 1) // per + 1, first)
     groups = pieces.newly_covered(first, past, "array")
-    conversions = pieces["cols"] * pieces["reads_per_inference"] * pieces["input_cycles"]
+    conversions = converted * pieces["reads_per_inference"] * pieces["input_cycles"]
     columns = np.minimum(per, pieces["array_cols"])
     return ConverterWork(bits[work.order], columns[work.order], _by_bits(pieces, bits, groups, conversions))
 
@@ -207,7 +208,7 @@ def _resolutions(pieces: Pieces, adc_bits: int | str | None) -> np.ndarray:
 
 
 def _required(pieces: Pieces) -> np.ndarray:
-    """Safe resolution from the live cells of the fullest column; one per array, that of its most demanding piece."""
+    """Safe resolution, the table's own or from the live cells of the fullest column; one per array, the largest."""
     table = np.stack([pieces["max_live_per_col"], np.rint(2 ** pieces["cell_bits"]), pieces["dac_bits"]])
     cases, index = np.unique(table.astype(np.int64), axis=1, return_inverse=True)
     if (cases[2] == 0).any():
@@ -216,6 +217,7 @@ def _required(pieces: Pieces) -> np.ndarray:
             "Give the drivers a resolution, or state adc_bits."
         )
     needed = np.array([required_adc_bits(int(r), max(int(n), 2), int(v)) for r, n, v in cases.T])[index.reshape(-1)]
+    needed = pieces.columns.get("adc_bits_needed", needed)
     _, array = np.unique(pieces["array"], return_inverse=True)
     most = np.zeros(array.max() + 1, dtype=np.int64)
     np.maximum.at(most, array.reshape(-1), needed)
