@@ -146,6 +146,7 @@ class OffsetEncoding:
         top = slicing.radices[part] - 1
         if reference is None:
             return required_adc_bits(rows, top + 1, dac_bits, baseline_steps=slicing.baseline_steps)
-        # A dead crossing and its dummy cell cancel, so only live rows count, up to the farther end of the digits.
-        far = max(int(reference[part]), top - int(reference[part]))
-        return required_adc_bits(live_rows, far + 1, dac_bits, subtracted_pair=True)
+        # A dead crossing and its dummy cell cancel, so only live rows count. b signed bits hold −2^(b−1) … 2^(b−1) − 1.
+        most = live_rows * (2**dac_bits - 1)
+        above, below = most * (top - int(reference[part])), most * int(reference[part])
+        return 1 + max(above, below - 1, 0).bit_length()

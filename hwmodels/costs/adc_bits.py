@@ -53,7 +53,8 @@ def required_adc_bits(
     # Whole levels stay whole numbers, exact at any size; only an uncancelled baseline makes the sum a real number.
     each = int(baseline_steps) if float(baseline_steps).is_integer() else baseline_steps
     baseline = each * (live_rows if baseline_rows is None else baseline_rows)
-    above = live_rows * top * (levels - 1)
+    column = live_rows * (levels - 1)
+    above = top * (column // 2 if encoding == "flipped" else column)
     return _bits(above, above if subtracted_pair else 0, encoding, math.ceil(top * baseline - 1e-9))
 
 
@@ -73,6 +74,8 @@ def required_adc_bits_of(levels: Any, dac_bits: int = 1, *, encoding: Encoding =
     signed = stored.astype(np.int64)
     scale = 2**dac_bits - 1
     above, below = (np.maximum(sign * signed, 0).sum(axis=0) * scale for sign in (1, -1))
+    if encoding == "flipped":
+        above = above // 2
     return np.array(
         [_bits(int(up), int(down), encoding) for up, down in zip(above, below, strict=True)], dtype=np.int64
     )
@@ -85,7 +88,6 @@ def _bits(above: int, below: int, encoding: str, baseline: int = 0) -> int:
     if encoding == "flipped":
         if below:
             raise UserError("The flipped encoding is for unsigned columns; a subtracted pair needs none.")
-        above = above // 2
     needed = (above + below + (2 * baseline if below else baseline)).bit_length()
     return max(needed - 1, 1 if needed else 0) if encoding == "forms" else needed
 
