@@ -28,8 +28,8 @@ class CellCodes:
 class Slicing:
     """How a number 0 … count − 1 is cut into digits, least significant first; digit d stands on level d of its cell.
 
-    g_s: (L,) level conductances, above 0 S and ascending; radices: values of the digit on each slice, 2 … L. Slice s counts
-    weights[s] = Π of the radices before it, so numbers on evenly spaced levels give evenly spaced sums
+    g_s: (L,) level conductances, above 0 S and ascending; radices: values of the digit on each slice, 2 … L. Slice s
+    counts weights[s] = Π of the radices before it, so numbers on evenly spaced levels give evenly spaced sums
     Σ weights[s] · g[d_s], also where a slice uses only the lowest levels of its cells (8 bits as 3 + 3 + 2).
     """
 

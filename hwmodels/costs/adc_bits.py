@@ -85,9 +85,8 @@ def _bits(above: int, below: int, encoding: str, baseline: int = 0) -> int:
     """Bits for sums from −below to above, with a baseline beyond both ends (beyond 0 where there is no end below)."""
     if encoding not in ENCODINGS:
         raise unknown("encoding", encoding, ENCODINGS)
-    if encoding == "flipped":
-        if below:
-            raise UserError("The flipped encoding is for unsigned columns; a subtracted pair needs none.")
+    if encoding == "flipped" and below:
+        raise UserError("The flipped encoding is for unsigned columns; a subtracted pair needs none.")
     needed = (above + below + (2 * baseline if below else baseline)).bit_length()
     return max(needed - 1, 1 if needed else 0) if encoding == "forms" else needed
 
