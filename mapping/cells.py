@@ -48,7 +48,8 @@ def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, key: tuple[Hashable,
         if key not in known:
             known[key] = behind_wires(_only(whole, lines), spec)
         whole = known[key]
-    return whole[lines][:, piece.columns]
+    alone = piece.columns.size == whole.shape[1]
+    return whole[lines] if alone else whole[lines][:, piece.columns]
 
 
 def _only(g: np.ndarray, lines: slice) -> np.ndarray:

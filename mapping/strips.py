@@ -81,13 +81,14 @@ def _planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductance
 
 
 def _strip(g: np.ndarray, tiles: list[Tile], signs: list[np.ndarray | None], spec: ArraySpec) -> Strip:
-    """The strip of tiles that share word lines; g: (rows, planes, cols) [S], the tiles side by side."""
+    """The strip of tiles that share word lines; g: (rows, planes, cols) [S], the tiles side by side, overwritten."""
     unit, encoder = unit_conductance(spec), spec.encoder
     rows, _, cols = g.shape
+    g /= unit
     weights = [encoder.input_weight_s(own, tile.cols.size) for own, tile in zip(signs, tiles, strict=True)]
     column_sign = [encoder.column_sign(own) for own in signs]
     return Strip(
-        g=torch.from_numpy(np.ascontiguousarray((g / unit).astype(np.float32).reshape(rows, -1))),
+        g=torch.from_numpy(g.astype(np.float32).reshape(rows, -1)),
         unit_s=unit,
         cols=cols,
         plane_weights=encoder.plane_weights,
