@@ -153,13 +153,15 @@ def _run_config(config: Config, name: str, flags: _Run, command_line: str) -> in
 
 
 def _with_prune_patterns(config: Config, args: list[str]) -> Config:
-    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5)."""
-    prune = dict(config.compress.prune)
+    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
+    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
     for arg in args:
-        if arg.startswith("--compress.prune."):
-            pattern = arg.removeprefix("--compress.prune.").partition("=")[0].rpartition(".")[0]
-            prune.setdefault(pattern, configuration.Prune())
-    return replace(config, compress=replace(config.compress, prune=prune))
+        head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
+        if head == "prune":
+            prune.setdefault(rest, configuration.Prune())
+        elif head == "budget":
+            budget.setdefault(rest, configuration.Budget())
+    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
 
 
 def _print_answer(result: dict[str, Any], out: Path) -> None:

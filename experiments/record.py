@@ -14,10 +14,11 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from experiments import tornado
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
-from mapping import Placement
+from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement
 
 CONFIDENCE = 0.95
@@ -27,7 +28,14 @@ CLIPPED_WARNING = 1e-3
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
     "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
+    "adc_bits_tight", "adc_bits_safe",
 )  # fmt: skip
+
+TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+OPTIONAL_TOTALS = (
+    "leakage_mw", "full_rate_hz", "power_full_rate_mw", "programming_energy_nj", "programming_time_us",
+)  # fmt: skip
+"""Totals that a record may lack: writing is known only where the device or the library tells."""
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
 
@@ -60,7 +68,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     total, kept = sum(layers["weights"].tolist()), sum(layers["kept"].tolist())
     pairs = {
         key: {"baseline": float(baseline_cost.totals[key]), "placed": float(placed_cost.totals[key])}
-        for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+        for key in (*TOTALS, *OPTIONAL_TOTALS)
+        if key in baseline_cost.totals and key in placed_cost.totals
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
     record: dict[str, Any] = {
@@ -79,6 +88,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
         **pairs,
+        "interval": {key: list(placed_cost.interval[key]) for key in TOTALS},
         "frame_rate_hz": float(placed_cost.totals["frame_rate_hz"]),
         "reduction": {
             "area": saved(pairs["area_mm2"]),
@@ -99,6 +109,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
         "layers": layers,
+        "uncertainty": tornado.table(placed_cost),
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
@@ -156,6 +167,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     table["arrays_baseline"] = [arrays[layer] for layer in table["layer"]]
     for kind in ("adc", "input"):
         table[f"{kind}_clipped"] = [_clipped(outcome, layer, kind) for layer in table["layer"]]
+    bits = lossless_bits(outcome.placement)
+    for form in ("adc_bits_tight", "adc_bits_safe"):
+        table[form] = pd.Series([None if np.isnan(b) else int(b) for b in bits[form]], dtype=object)
     return table.reindex(columns=list(LAYER_COLUMNS))
 
 
@@ -189,6 +203,7 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
         )
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
+    found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
     if setup.array.device.unverified:
         fields = ", ".join(setup.array.device.unverified)
         found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
@@ -205,6 +220,8 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "accuracies (and shown per epoch, where nothing is chosen by it).",
         f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
         f"A crossing that carries no weight is {_idle(array)}.",
+        "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
+        "stays in the sums wherever nothing cancels it before the converter.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions

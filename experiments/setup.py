@@ -14,15 +14,33 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+import mapping
 from admm import Plan, Schedule
-from admm.constraints import Block, Channel, Column, Filter, Unstructured
-from admm.layers import resolve
+from admm.constraints import (
+    NM,
+    ArrayColumn,
+    ArrayRow,
+    Block,
+    Channel,
+    Column,
+    ColumnBalanced,
+    Counted,
+    Filter,
+    GlobalBudget,
+    Kernel,
+    Pattern,
+    Polarised,
+    Unstructured,
+)
+from admm.constraints import Prune as AnyPrune
+from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import ArraySpec
 from experiments import data, models
 from experiments.config import Config, Prune
+from experiments.pricing import Pricing
 from experiments.progress import Progress
-from hwmodels import Device, Library, conductances_at
+from hwmodels import Device, conductances_at
 from hwmodels.errors import UserError
 from mapping import Conditions
 from mapping.trace import trace
@@ -38,7 +56,7 @@ class Setup:
     network: nn.Module
     array: ArraySpec
     baseline: ArraySpec
-    library: Library
+    pricing: Pricing
     plan: Plan
     compression_epochs: int
     calibration: Tensor
@@ -65,8 +83,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     """Build everything a configuration names; every mistake in it is a UserError here."""
     array = array_spec(config)
     baseline = baseline_spec(config, array)
-    library = Library.load(config.hardware.library)
-    check_converters(library, array)
+    pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
     dataset = data.load(
         config.data.name,
@@ -85,9 +102,13 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         weights=config.network.weights,
     )
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    trace(network, calibration[:2])
+    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    if config.hardware.frame_rate_hz is not None:
+        # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
+        pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
     plan = compression_plan(config, array)
     planned = stages(plan, resolve(plan, network).values())
+    resolve_budgets(plan, network)
     return Setup(
         config=config,
         name=name,
@@ -95,7 +116,7 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         network=network,
         array=array,
         baseline=baseline,
-        library=library,
+        pricing=pricing,
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
@@ -172,23 +193,15 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
         ) from None
 
 
-def check_converters(library: Library, array: ArraySpec) -> None:
-    """Refuse converters that the library cannot price, before hours of training are spent on them."""
-    try:
-        if array.adc_bits is not None:
-            library.adc.part(array.adc_bits, "ADC (crossbar.adc_bits)", library.name)
-        if array.input_bits is not None:
-            library.dac.part(array.dac_bits, "DAC (crossbar.dac_bits)", library.name)
-    except UserError as error:
-        # A tile table says 0 where a configuration says "ideal".
-        raise UserError(str(error).replace("0 for no converter", '"ideal" for no converter')) from None
-
-
 def compression_plan(config: Config, array: ArraySpec) -> Plan:
     """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
     section = config.compress
     schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
-    prune = {pattern: constraints(choice, array) for pattern, choice in section.prune.items()}
+    prune = {pattern: constraints(choice, array, pattern) for pattern, choice in section.prune.items()}
+    budgets = [
+        GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
+        for pattern, b in section.budget.items()
+    ]
     try:
         return Plan.for_array(
             array,
@@ -196,6 +209,8 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
             quantise=section.quantise,
             order=section.order,
             schedule=schedule,
+            budgets=budgets,
+            joint=section.rank == "gain",
         )
     except ValidationError as error:
         raise UserError(f"[compress] {_reasons(error)}.") from None
@@ -205,20 +220,57 @@ def _reasons(error: ValidationError) -> str:
     return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
 
 
-def constraints(choice: Prune, array: ArraySpec) -> tuple[Any, ...]:
-    """The constraints of one pruning pattern, in the order block, filter, channel, column, single weights."""
-    made: list[Any] = []
-    if choice.block is not None:
-        made.append(Block(array.rows, array.weight_cols, choice.block))
-    for keep, kind in (
-        (choice.filter, Filter),
-        (choice.channel, Channel),
-        (choice.column, Column),
-        (choice.unstructured, Unstructured),
+def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPrune, ...]:
+    """The constraints of one pruning pattern; those that count groups in the order block, filter, channel, column, …
+
+    Compression puts inner sets before outer ones by itself. Raises UserError that names the key.
+    """
+    made: list[AnyPrune] = [_counted(kind, getattr(choice, kind), array) for kind in COUNTED if getattr(choice, kind)]
+    try:
+        if choice.n_m is not None:
+            n, m = map(int, choice.n_m.split(":"))
+            made.append(NM(n, m, choice.n_m_axis or "channels"))
+        if choice.balanced is not None:
+            made.append(ColumnBalanced(array.rows, choice.balanced))
+        if choice.pattern is not None:
+            made.append(Pattern(choice.pattern_entries or 4, choice.pattern))
+        if choice.polarised is not None:
+            made.append(Polarised(choice.polarised, choice.polarised_order or "W", choice.polarised_refresh or 1))
+    except ValidationError as error:
+        raise UserError(f"[compress.prune.{name}] {_reasons(error)}.") from None
+    for key, needs in (
+        ("n_m_axis", "n_m"),
+        ("pattern_entries", "pattern"),
+        ("polarised_order", "polarised"),
+        ("polarised_refresh", "polarised"),
     ):
-        if keep is not None:
-            made.append(kind(keep))
+        if getattr(choice, key) is not None and getattr(choice, needs) is None:
+            raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
     return tuple(made)
+
+
+def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:
+    """A set that counts groups, of the array's size where it has one."""
+    if kind == "block":
+        return Block(array.rows, array.weight_cols, keep)
+    if kind == "array_row":
+        return ArrayRow(array.weight_cols, keep)
+    if kind == "array_column":
+        return ArrayColumn(array.rows, keep)
+    return COUNTED[kind](keep)
+
+
+COUNTED: dict[str, Any] = {
+    "block": Block,
+    "filter": Filter,
+    "channel": Channel,
+    "column": Column,
+    "kernel": Kernel,
+    "array_row": ArrayRow,
+    "array_column": ArrayColumn,
+    "unstructured": Unstructured,
+}
+"""Sets that count groups, by their key, in the order of projection."""
 
 
 def _calibration_images(dataset: data.Dataset, count: int) -> Tensor:

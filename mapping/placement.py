@@ -64,6 +64,11 @@ class LayerPlacement:
     signs: tuple[np.ndarray, ...] = ()
     snap_error: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """The name in tables of tiles and cost; a network that is one bare layer has no module name."""
+        return self.name or "network"
+
     def weights(self) -> torch.Tensor:
         """The quantised weight tensor (float32, the layer's own shape); dead weights are 0."""
         matrix = np.where(self.live, self.grid.weights(self.index), np.float32(0))
@@ -130,7 +135,8 @@ class Placement:
         converted, 0 where the current is subtracted from another piece's first; tiles on one array are read in turn
         (fragments). live_cells, max_live_per_col: cells that carry a weight of this sign; adc_bits_needed: bits with
         which no column sum of the piece can clip, 0 where inputs have no codes; reads_per_inference: input vectors;
-        input_cycles: array reads in time per input vector; read_energy_j: mean energy of the cells for one
+        input_cycles: array reads in time per input vector, all phases together; input_phases: 2 where inputs have both
+        signs; read_energy_j: mean energy of the cells for one
         input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages; outputs: values that the
         whole layer gives per input vector.
         """
@@ -149,7 +155,7 @@ class Placement:
         energy = spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1))
         return {
             "array": piece.array,
-            "layer": layer.name,
+            "layer": layer.label,
             "tile": piece.number,
             "sign": piece.sign,
             "slice": piece.slice,
@@ -165,6 +171,7 @@ class Placement:
             "cell_bits": (spec.device.levels - 1).bit_length(),
             "reads_per_inference": layer.shape.positions,
             "input_cycles": spec.input_cycles * layer.calibration.phases,
+            "input_phases": layer.calibration.phases,
             "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
             "adc_bits": spec.adc_bits or 0,
             "adc_bits_needed": self._bits_needed(piece, live if spec.signed_converter else carried),
@@ -205,7 +212,7 @@ class Placement:
                     "kept": int(layer.live.sum()),
                     "rows_kept": int(layer.live.any(axis=2).sum()),
                     "cols_kept": int(layer.live.any(axis=1).sum()),
-                    "arrays": counts[layer.name],
+                    "arrays": counts[layer.label],
                     "macs": layer.shape.macs,
                     "input_phases": layer.calibration.phases,
                     "levels_used": int(np.unique(layer.index[layer.live]).size),
@@ -271,6 +278,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "cell_bits": "int64",
     "reads_per_inference": "int64",
     "input_cycles": "int64",
+    "input_phases": "int64",
     "dac_bits": "int64",
     "adc_bits": "int64",
     "adc_bits_needed": "int64",

@@ -52,7 +52,7 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
     strips = []
     for numbers in sharing.values():
         tiles = [layer.tiles[number] for number in numbers]
-        planes = [_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
+        planes = [converted_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
         signs = [layer.signs[number] if layer.signs else None for number in numbers]
         strips.append(
             PlacedStrip(
@@ -65,7 +65,7 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
     return strips
 
 
-def _planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
+def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
     """What the converters see of one tile: (rows, converted planes, cols) [S].
 
     Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
