@@ -190,12 +190,24 @@ class Crossbar:
     """Word lines."""
     cols: Count = 128
     """Bit lines."""
+    encoding: Literal["pair", "offset", "flipped", "polarised"] = "pair"
+    """Weights on cells: positive and negative apart, offset codes, ISAAC's flipped columns, or one sign a fragment."""
     slices: Count = 1
-    """Cells that share the magnitude of one weight."""
+    """Cells that share the digits of one weight."""
+    slice_bits: tuple[Count, ...] | None = None
+    """Bits on each slice, least significant first (3 3 2); default: all levels of the cell on every slice."""
+    slice_layout: Literal["arrays", "columns"] = "arrays"
+    """Slices on arrays of their own, or on neighbouring columns of one."""
     idle: Literal["open", "hrs"] | None = None
     """What stands where no weight does: open (0 S) or hrs (a cell at g_min); default: the device's own."""
     pair_subtraction: Literal["digital", "analog"] = "digital"
     """Subtract a pair's halves after their converters, or their currents before one that takes both signs."""
+    pair_layout: Literal["arrays", "columns"] = "arrays"
+    """A pair's halves on two arrays, or on neighbouring columns of one."""
+    offset_correction: Literal["digital", "analog"] = "digital"
+    """Take the offset off digitally, or as the current of a dummy column before the converter."""
+    fragment: Count | None = None
+    """Rows that share a sign in a column, for encoding = "polarised"; default: 8."""
     input_bits: Count | Literal["ideal"] = 8
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1

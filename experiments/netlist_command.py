@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from hwmodels.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from mapping import Placement
-    from mapping.placement import Piece
+    from mapping.pieces import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,25 +70,26 @@ def _listing(placement: Placement) -> str:
     """The arrays of a placement as a table."""
     from experiments.catalogue import as_table
 
+    arrays = [list(pieces) for _, pieces in groupby(placement.pieces(), key=lambda piece: piece.array)]
     rows = [
         (
-            str(p.array),
-            p.layer.name,
-            "+" if p.sign > 0 else "−",
-            str(p.slice),
-            str(p.tile.rows.size),
-            str(p.tile.cols.size),
+            str(pieces[0].array),
+            pieces[0].layer.name,
+            ", ".join(dict.fromkeys("+" if p.sign > 0 else "−" for p in pieces)),
+            ", ".join(dict.fromkeys(str(p.slice) for p in pieces)),
+            *(str(size) for size in pieces[0].contents.target.shape),
         )
-        for p in placement.pieces()
+        for pieces in arrays
     ]
     return as_table(("array", "layer", "sign", "slice", "rows", "cols"), rows)
 
 
 def _piece(placement: Placement, layer: str | None, array: int | None) -> Piece:
-    """The array that the flags mean; raises UserError where there is none."""
+    """A piece of the array that the flags mean; raises UserError where there is none."""
     if layer is not None and layer not in placement.layers:
         raise unknown("layer", layer, list(placement.layers))
-    pieces = [piece for piece in placement.pieces() if layer is None or piece.layer.name == layer]
+    wanted = {piece.array: piece for piece in placement.pieces() if layer is None or piece.layer.name == layer}
+    pieces = list(wanted.values())
     if not pieces:
         raise UserError(f"Layer {layer!r} has no array: none of its weights is left.")
     number = 0 if array is None else array
@@ -103,7 +105,9 @@ def _export(placement: Placement, piece: Piece, flags: _Netlist) -> None:
     from hwmodels import program
 
     spec = placement.array
-    g = piece.target if flags.seed is None else program(piece.target, spec.device, seed=flags.seed, array=piece.array)
+    g = piece.contents.target
+    if flags.seed is not None:
+        g = program(g, spec.device, seed=flags.seed, array=piece.array)
     v = _voltages(flags.volts, g.shape[0], spec.device.read_voltage_v)
     # Word lines below the last one in use carry no cell; their bit-line segments lie before the read-out.
     below = (spec.rows - g.shape[0]) * spec.r_bit_ohm

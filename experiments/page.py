@@ -150,6 +150,7 @@ def _asked_arrays(crossbar: Mapping[str, Any], device: Mapping[str, Any]) -> str
     details = [
         f"{device['levels']} levels a cell" if device.get("levels") else "",
         plural(crossbar["slices"], "slice") + " a weight" if crossbar.get("slices") else "",
+        f"encoding {crossbar['encoding']!r}" if crossbar.get("encoding", "pair") != "pair" else "",
         *(_bits(crossbar.get(key), what) for key, what in (("input_bits", "inputs"), ("adc_bits", "ADCs"))),
         "programming errors off" if device.get("mismatch") == 0 else "",
     ]

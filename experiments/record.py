@@ -215,18 +215,50 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
     array, config = setup.array, setup.config
     said = [
         f"Baseline: the unpruned network at {config.hardware.baseline_bits} bits ({setup.baseline.slices} cell(s) per "
-        "magnitude, positive and negative weights on separate arrays), on arrays of the same size, converters and "
-        "inputs, priced at the same frame rate.",
+        f"{_cells(setup.baseline)}), on arrays of the same size, converters and inputs, priced at the same frame rate.",
         "Input and converter ranges come from the first training images; the test set is used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
-        "Positive and negative arrays are converted apart and subtracted digitally; biases, normalisation and "
-        "activations are computed digitally without error.",
-        f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
+        f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
+        f"A crossing that carries no weight is {_idle(array)}.",
         "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
-        "stays in the sums, because each array is converted apart.",
+        "stays in the sums wherever nothing cancels it before the converter.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions
+
+
+def _cells(array: ArraySpec) -> str:
+    """What a weight's slices hold, and where its sign is."""
+    if array.encoding != "pair":
+        return f"weight, encoding {array.encoding!r}"
+    apart = "separate arrays" if array.pair_layout == "arrays" else "neighbouring columns"
+    return f"magnitude, positive and negative weights on {apart}"
+
+
+def _signs(array: ArraySpec) -> str:
+    """How weights of both signs come out of conductances."""
+    if array.encoding == "polarised":
+        return (
+            f"The {array.fragment} rows of a fragment are read in turn with the other fragments of their array, and "
+            "their sums signed digitally."
+        )
+    if array.encoding == "pair":
+        where = "arrays" if array.pair_layout == "arrays" else "columns"
+        if array.pair_subtraction == "analog":
+            return f"The currents of positive and negative {where} are subtracted before one converter."
+        return f"Positive and negative {where} are converted apart and subtracted digitally."
+    if array.offset_correction == "analog":
+        return "A dummy column of real cells at the reference is subtracted from every column before its converter."
+    counted = "the sum of the input codes that is counted digitally beside the drivers (not priced)"
+    flipped = ", flipped columns put right with the same sum" if array.encoding == "flipped" else ""
+    return f"The reference is taken off digitally, times {counted}{flipped}."
+
+
+def _idle(array: ArraySpec) -> str:
+    """What stands where no weight does."""
+    if array.encoding in ("offset", "flipped"):
+        return "a cell at the reference, where its array has other weights in the same row and column"
+    return "open (no cell)" if array.idle == "open" else "a cell at g_min"
 
 
 def _wires(array: ArraySpec) -> str:

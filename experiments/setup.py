@@ -177,7 +177,13 @@ def read_conditions(config: Config, device: Device, progress: Progress) -> Condi
 
 
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
-    """The arrays of the unpruned baseline: as many slices as its precision takes."""
+    """The arrays of the unpruned baseline: as many slices as its precision takes.
+
+    A network that was not trained for it has fragments of both signs, so a polarised one is compared with pairs, as
+    FORMS does (Yuan et al., ISCA 2021).
+    """
+    if array.encoding == "polarised":
+        array = array.with_(encoding="pair", fragment=None)
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:
@@ -246,9 +252,9 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
 def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:
     """A set that counts groups, of the array's size where it has one."""
     if kind == "block":
-        return Block(array.rows, array.cols, keep)
+        return Block(array.rows, array.weight_cols, keep)
     if kind == "array_row":
-        return ArrayRow(array.cols, keep)
+        return ArrayRow(array.weight_cols, keep)
     if kind == "array_column":
         return ArrayColumn(array.rows, keep)
     return COUNTED[kind](keep)

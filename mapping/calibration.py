@@ -21,7 +21,8 @@ from crossbar import ArraySpec
 from crossbar.converters import input_cycles
 from mapping.cells import nominal
 from mapping.layer import CHUNK_ELEMENTS, layer_codes
-from mapping.placement import Calibration, LayerPlacement, Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance
 from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
@@ -131,8 +132,7 @@ class _Measure:
         spec = self.spec
         full_scale = self.largest * unit_conductance(spec)
         if spec.adc_range == "full":
-            code = 1 if spec.input_bits is None else 2**spec.dac_bits - 1
-            full_scale = spec.rows * spec.device.g_max_s * code
+            full_scale = spec.largest_sum_s
         if spec.adc_bits is None:
             full_scale = 0.0
         assert self.drive is not None

@@ -129,7 +129,7 @@ class CrossbarLayer(nn.Module):
         # One code is scale / top of an input, one unit of conductance is unit / full scale of a weight.
         top = 1 if spec.input_bits is None else 2**spec.input_bits - 1
         weight_scale = torch.as_tensor(placed.grid.scale, dtype=torch.float64, device=x.device)
-        total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoding.full_scale_s)
+        total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoder.full_scale_s)
         if self.bias is not None:
             total += self.bias.to(torch.float64).view(shape.groups, shape.cols)
         return geometry.output(total.to(x.dtype), x)

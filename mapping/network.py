@@ -14,7 +14,8 @@ from hwmodels.errors import UserError
 from mapping.cells import programmed
 from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
-from mapping.placement import Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Placement
 from mapping.strips import build_strips
 
 
@@ -93,6 +94,7 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
+                "encoding": spec.encoding,
                 "slices": spec.slices,
                 "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
                 "adc_bits": spec.adc_bits,

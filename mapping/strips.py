@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -12,10 +11,12 @@ from torch import Tensor
 
 from crossbar import ArraySpec
 from crossbar.strip import Strip
-from mapping.placement import LayerPlacement, Piece
+from mapping.pieces import Piece
+from mapping.placement import LayerPlacement
+from mapping.tiling import Tile
 
 Conductances = Callable[[Piece], np.ndarray]
-"""What really stands on an array: piece → conductances [S] of shape (rows, cols)."""
+"""What really stands on cells: piece → conductances [S] of shape (rows, cols)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PlacedStrip:
 
 def unit_conductance(spec: ArraySpec) -> float:
     """What 1 in a strip's conductances means [S]: the level grid's unit where there is one, else g_max."""
-    return spec.encoding.grid_unit_s or spec.device.g_max_s
+    return spec.encoder.grid_unit_s or spec.device.g_max_s
 
 
 def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> list[PlacedStrip]:
@@ -42,43 +43,64 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
 
     Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
     """
-    unit = unit_conductance(spec)
+    parts: dict[int, list[Piece]] = {number: [] for number in range(len(layer.tiles))}
+    for piece in pieces:
+        parts[piece.number].append(piece)
+    sharing: dict[tuple[int, bytes], list[int]] = {}
+    for number, tile in enumerate(layer.tiles):
+        sharing.setdefault((tile.group, tile.rows.tobytes()), []).append(number)
     strips = []
-    for _, members in groupby(_tiles_of(pieces), key=lambda item: (item[0].group, item[0].rows.tobytes())):
-        tiles = list(members)
-        first = tiles[0][0]
-        cols = np.concatenate([tile.cols for tile, _ in tiles])
-        g = np.zeros((first.rows.size, 2, spec.slices, cols.size), dtype=np.float32)
-        start = 0
-        for tile, parts in tiles:
-            stop = start + tile.cols.size
-            for piece in parts:
-                g[:, 0 if piece.sign > 0 else 1, piece.slice, start:stop] = cells(piece) / unit
-            start = stop
+    for numbers in sharing.values():
+        tiles = [layer.tiles[number] for number in numbers]
+        planes = [converted_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
+        signs = [layer.signs[number] if layer.signs else None for number in numbers]
         strips.append(
             PlacedStrip(
-                group=first.group,
-                rows=torch.from_numpy(first.rows.astype(np.int64)),
-                cols=torch.from_numpy(cols.astype(np.int64)),
-                strip=_strip(g, spec, unit),
+                group=tiles[0].group,
+                rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
+                cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
+                strip=_strip(np.concatenate(planes, axis=2), tiles, signs, spec),
             )
         )
     return strips
 
 
-def _strip(g: np.ndarray, spec: ArraySpec, unit: float) -> Strip:
-    """What the converters see of pairs g (rows, 2, slices, cols), in units of `unit` [S]."""
-    rows, _, _, cols = g.shape
-    weights = spec.encoding.slice_weights
-    if spec.pair_subtraction == "analog":
-        g = g[:, 0] - g[:, 1]
-    else:
-        weights = np.concatenate([weights, -weights])
-    planes = torch.from_numpy(np.ascontiguousarray(g.reshape(rows, -1)))
-    return Strip(g=planes, unit_s=unit, cols=cols, plane_weights=weights, signed=spec.signed_converter)
+def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
+    """What the converters see of one tile: (rows, converted planes, cols) [S].
+
+    Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
+    """
+    encoder = spec.encoder
+    g = np.zeros((tile.rows.size, encoder.plane_weights.size, tile.cols.size))
+    for piece in pieces:
+        if encoder.analog:
+            g[:, piece.slice] += piece.sign * cells(piece)
+        else:
+            g[:, encoder.planes.index((piece.sign, piece.slice))] = cells(piece)
+    return g
 
 
-def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:
-    for _, members in groupby(pieces, key=lambda piece: piece.number):
-        parts = list(members)
-        yield parts[0].tile, parts
+def _strip(g: np.ndarray, tiles: list[Tile], signs: list[np.ndarray | None], spec: ArraySpec) -> Strip:
+    """The strip of tiles that share word lines; g: (rows, planes, cols) [S], the tiles side by side, overwritten."""
+    unit, encoder = unit_conductance(spec), spec.encoder
+    rows, _, cols = g.shape
+    g /= unit
+    weights = [encoder.input_weight_s(own, tile.cols.size) for own, tile in zip(signs, tiles, strict=True)]
+    column_sign = [encoder.column_sign(own) for own in signs]
+    return Strip(
+        g=torch.from_numpy(g.astype(np.float32).reshape(rows, -1)),
+        unit_s=unit,
+        cols=cols,
+        plane_weights=encoder.plane_weights,
+        signed=encoder.analog,
+        column_sign=_tensor(column_sign, np.float32, 1.0),
+        input_weight=_tensor(weights, np.float64, 1 / unit),
+    )
+
+
+def _tensor(parts: Sequence[np.ndarray | None], dtype: type, factor: float) -> Tensor | None:
+    """The tiles' digital terms (…, cols), times a factor, side by side in one row; None where there are none."""
+    given = [part for part in parts if part is not None]
+    if not given:
+        return None
+    return torch.from_numpy((np.concatenate(given, axis=-1) * factor).astype(dtype).reshape(-1))

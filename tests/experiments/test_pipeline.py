@@ -212,6 +212,21 @@ def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
     assert record["levels_violations"] == 0
 
 
+def test_a_whole_run_on_offset_codes_with_dummy_columns(tmp_path):
+    """Compression, placement, chips and price all follow [crossbar] encoding."""
+    path = tmp_path / "c.toml"
+    own = "encoding = 'offset'\noffset_correction = 'analog'\n"
+    text = SMALL.replace("cols = 32\n", "cols = 32\n" + own).replace("epochs = 2", "epochs = 1")
+    path.write_text(text.replace("train_limit = 300", "train_limit = 100"))
+    record = _run(path, tmp_path / "out")
+    assert record["levels_violations"] == 0
+    placed = mapping.Placement.load(tmp_path / "out" / "placement")
+    assert all(layer.grid.table().size == 16 for layer in placed.layers.values())
+    assert set(placed.tiles["sign"]) == {1, -1}  # weights, and a dummy column an array
+    assert placed.tiles.groupby("array")["sign"].sum().eq(0).all()
+    assert any("dummy column of real cells" in sentence for sentence in record["assumptions"])
+
+
 class _Stop(Progress):
     """A progress that is interrupted in the middle of a chosen task."""
 

@@ -288,7 +288,7 @@ def test_networks_are_read_behind_their_wires(ideal):
         # Word lines not in use float, so their (open) cells draw nothing at any drive.
         currents = solve(whole, drive, 2000.0, 3000.0, r_source=500.0, r_sink=700.0).currents
         current = current + piece.sign * currents[:, :6]
-    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoding.full_scale_s
+    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoder.full_scale_s
     assert np.allclose(_run(placement, x).numpy()[:, piece.tile.cols], expected, rtol=1e-5, atol=1e-7)
     with torch.no_grad():
         assert float((_run(placement, x) - placement.reference()(x)).abs().max()) > 1e-3
@@ -325,7 +325,7 @@ def test_time_and_temperature_reach_the_cells(ideal):
         for piece in placement.pieces()
     }
     x = torch.rand(4, 6)
-    full_scale = placement.array.encoding.full_scale_s
+    full_scale = placement.array.encoder.full_scale_s
     scale = float(placement.layers[""].grid.scale)
     expected = x.double().numpy() @ (g[1] - g[-1]) * scale / full_scale
     assert np.allclose(chip(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
