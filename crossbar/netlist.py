@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crossbar.circuit import Wires, bit_nodes, checked_conductances, checked_voltages, segments, word_nodes
+from hwmodels.devices.effects import Conduction, PolynomialConduction, SinhConduction
 from hwmodels.errors import UserError
 
 _CURRENT = re.compile(r"^i\(vsink(\d+)\) = (\S+)$", re.MULTILINE)
@@ -26,11 +27,14 @@ def write_netlist(
     r_bit: float,
     r_source: float = 0.0,
     r_sink: float = 0.0,
+    *,
+    conduction: Conduction | None = None,
 ) -> Path:
     """Write the circuit that `solve` and `effective_conductance` compute; `ngspice -b PATH` prints its currents.
 
-    g: (rows, cols) [S]; v: driver voltages (rows,) or (batch, rows) [V]; wire resistances [Ω], as in `solve`. One
-    operating point is solved for each input, and the current of every read-out is printed as `i(vsinkJ)` [A].
+    g: (rows, cols) [S]; v: driver voltages (rows,) or (batch, rows) [V]; wire resistances [Ω] and conduction as in
+    `solve`: a linear cell is a resistor, a non-linear one a behavioural current source, B, of its I–V. One operating
+    point is solved for each input, and the current of every read-out is printed as `i(vsinkJ)` [A].
     Nodes: dI drivers, sJ sinks at 0 V, wI_J and bI_J the two ends of cell (I, J). Open cells (0 S) are left out. Nodes
     that an ideal wire joins are one: it bears the name of the driver or the sink where it reaches one, else that of the
     first cell of the word line or the last cell of the bit line. Numbers are written in full.
@@ -41,7 +45,7 @@ def write_netlist(
     wires = Wires(r_word, r_bit, r_source, r_sink)
     path = Path(path)
     try:
-        path.write_text("\n".join(_lines(g, v, wires)) + "\n")
+        path.write_text("\n".join(_lines(g, v, wires, conduction)) + "\n")
     except OSError as error:
         raise UserError(f"Cannot write the netlist {path}: {error.strerror}. Give another path.") from None
     return path
@@ -70,7 +74,20 @@ def _names(rows: int, cols: int) -> np.ndarray:
     return np.array([*ports, *(f"w{cell}" for cell in cells), *(f"b{cell}" for cell in cells)])
 
 
-def _lines(g: np.ndarray, v: np.ndarray, wires: Wires) -> Iterator[str]:
+def _cell(name: str, word: str, bit: str, g: float, law: Conduction | None) -> str:
+    """One cell of conductance g [S] between its two nodes."""
+    v = f"v({word},{bit})"
+    match law:
+        case None:
+            return f"Rcell{name} {word} {bit} {1 / g!r}"
+        case SinhConduction(a_per_v=a):
+            return f"Bcell{name} {word} {bit} i={g / a!r}*sinh({a!r}*{v})"
+        case PolynomialConduction():  # by Horner's rule: ngspice raises |V| to a power, whatever its sign
+            k2, k3 = (float(k) for k in law.relative(np, np.float64(g)))
+            return f"Bcell{name} {word} {bit} i={v}*({g!r}+{v}*({g * k2!r}+{v}*({g * k3!r})))"
+
+
+def _lines(g: np.ndarray, v: np.ndarray, wires: Wires, law: Conduction | None) -> Iterator[str]:
     rows, cols = g.shape
     names = _names(rows, cols)
     word, bit = names[word_nodes(rows, cols, wires)], names[bit_nodes(rows, cols, wires)]
@@ -82,7 +99,7 @@ def _lines(g: np.ndarray, v: np.ndarray, wires: Wires) -> Iterator[str]:
     for k, (a, b, ohms) in enumerate(zip(*segments(rows, cols, wires), strict=True)):
         yield f"Rwire{k} {names[a]} {names[b]} {float(ohms)!r}"
     for i, j in np.argwhere(g > 0):
-        yield f"Rcell{i}_{j} {word[i, j]} {bit[i, j]} {float(1 / g[i, j])!r}"
+        yield _cell(f"{i}_{j}", str(word[i, j]), str(bit[i, j]), float(g[i, j]), law)
     yield ".options reltol=1e-9 abstol=1e-18 vntol=1e-12 numdgt=15"
     yield ".control"
     yield "set numdgt=15"  # the option of this name does not reach `print`

@@ -148,7 +148,7 @@ def _checked(g: ArrayLike, v: ArrayLike, law: Conduction | None) -> tuple[Cells,
     if law is not None and volts.size and np.abs(volts).max() > law.max_v:
         worst = float(volts.flat[int(np.abs(volts).argmax())])
         raise UserError(
-            f"v = {worst!r} V lies beyond max_v = {law.max_v!r} V, up to where this I–V is known. Lower the voltage, or "
-            "give a law that is measured further."
+            f"v = {worst!r} V lies beyond max_v = {law.max_v!r} V, up to where this I–V is known. Lower the voltage, "
+            "or give a law that is measured further."
         )
     return cells(np, law, siemens), volts

@@ -65,8 +65,9 @@ class Device:
     programming_error: how a programmed cell misses its target; stuck_at_lrs, stuck_at_hrs: fraction of cells that
     stand at g_max_s or g_min_s whatever is programmed; clustered_faults, line_faults: faults that neighbours share;
     read_noise, telegraph_noise, drift, temperature, write_verify: what else happens to a cell (None: nothing; see
-    `effects`); conduction: how its current depends on the voltage (None: linear, I = G V); read_voltage_v [V]; idle: what stands at a crossing without a weight, `open` (0 S) or `hrs` (a real
-    cell at g_min_s); sources: field -> citation; unverified: fields whose number no publication backs.
+    `effects`); conduction: how its current depends on the voltage (None: linear, I = G V); read_voltage_v [V]; idle:
+    what stands at a crossing without a weight, `open` (0 S) or `hrs` (a real cell at g_min_s); sources: field ->
+    citation; unverified: fields whose number no publication backs.
     """
 
     name: str
@@ -137,12 +138,10 @@ class Device:
             return
         if self.read_voltage_v > law.max_v:
             raise UserError(
-                f"read_voltage_v = {self.read_voltage_v!r} is above max_v = {law.max_v!r} of the conduction, up to where "
-                "it is known: lower the one, measure the other further, or set conduction to None for linear cells"
+                f"read_voltage_v = {self.read_voltage_v!r} is above max_v = {law.max_v!r} of the conduction, up to "
+                "where it is known: lower the one, measure the other further, or set conduction to None"
             )
-        if isinstance(law, PolynomialConduction) and not (
-            law.g_low_s <= self.g_min_s and self.g_max_s <= law.g_high_s
-        ):
+        if isinstance(law, PolynomialConduction) and not (law.g_low_s <= self.g_min_s and self.g_max_s <= law.g_high_s):
             raise UserError(
                 f"g_min_s = {self.g_min_s!r} … g_max_s = {self.g_max_s!r} reaches beyond g_low_s = {law.g_low_s!r} … "
                 f"g_high_s = {law.g_high_s!r}, where the conduction was fitted: narrow the range of the device, or set "

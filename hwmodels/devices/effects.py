@@ -220,8 +220,8 @@ class PolynomialConduction:
         slope, volt, siemens = self.lowest_slope()
         if slope < 0:
             raise UserError(
-                f"the I–V falls: dI/dV = {slope:.3g} S at {volt:.3g} V for a cell of G = {siemens:.3g} S. Lower max_v = "
-                f"{self.max_v!r}, narrow g_low_s … g_high_s, or correct c2_a_per_v2 and c3_a_per_v3"
+                f"the I–V falls: dI/dV = {slope:.3g} S at {volt:.3g} V for a cell of G = {siemens:.3g} S. Lower "
+                f"max_v = {self.max_v!r}, narrow g_low_s … g_high_s, or correct c2_a_per_v2 and c3_a_per_v3"
             )
         return self
 
