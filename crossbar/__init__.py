@@ -1,5 +1,6 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from crossbar.circuit import Wiring as Wiring
 from crossbar.encoding import OPEN as OPEN
 from crossbar.encoding import PairEncoding as PairEncoding
 from crossbar.levels import LevelGrid as LevelGrid

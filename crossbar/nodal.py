@@ -7,7 +7,8 @@ cell, never as a small difference over a small wire resistance. Both sets of Kir
     (L_word + G) x + G y = G v,        G x + (L_bit + G) y = G v
 
 with L the conductance matrices of the wires alone (drivers and sinks grounded) and G = diag(g). This is symmetric and
-positive definite for any g ≥ 0 and any finite wires.
+positive definite for any g ≥ 0 and any finite wires. A floating word line has no driver: v is 0 there, and x the
+negative of its voltage; one whose cells are all open has no voltage and is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crossbar.circuit import Wires, bit_nodes, checked_conductances, checked_voltages, segments, word_nodes
+from crossbar.circuit import PLAIN, Circuit, Wires, Wiring, circuit
+from crossbar.circuit_input import checked_conductances, checked_voltages
+from crossbar.circuit_nodes import bit_nodes, segments, word_nodes
 from hwmodels.errors import UserError, unknown
 
 Method = Literal["auto", "direct", "cg"]
@@ -49,9 +52,10 @@ class Solution:
     """What an array does for a batch of inputs.
 
     currents (batch, cols): bit-line currents into the read-outs [A]. v_word, v_bit (batch, rows, cols): voltages at
-    the two ends of every cell [V]. power_w (batch,): what the drivers give [W], turned into heat in cells and wires.
-    result: how it ended. stats: method, steps (most of any input), unknowns, residual (the largest sum of currents at
-    any node, as a fraction of the largest current of any driver).
+    the two ends of every cell (with its access transistor) [V]; NaN on a word line that stays floating. power_w
+    (batch,): what the drivers give [W], turned into heat in cells and wires. result: how it ended. stats: method,
+    steps (most of any input), unknowns, residual (the largest sum of currents at any node, as a fraction of the largest
+    current of any driver), floating (numbers of the word lines that are tied to nothing: no driver, all cells open).
     """
 
     currents: np.ndarray
@@ -70,6 +74,7 @@ def solve(
     r_source: float = 0.0,
     r_sink: float = 0.0,
     *,
+    wiring: Wiring = PLAIN,
     method: Method = "auto",
     tolerance: float = 1e-12,
     max_steps: int = 5000,
@@ -77,31 +82,35 @@ def solve(
 ) -> Solution:
     """Currents and node voltages of one array; the circuit is that of `effective_conductance`.
 
-    g: (rows, cols) [S], finite and ≥ 0; v: driver voltages (rows,) or (batch, rows) [V]; wire resistances as in
-    `effective_conductance` [Ω]. tolerance: of the preconditioned residual of conjugate gradients, relative; with
-    throw=False a solution that misses it is returned with the `Result` that says so.
+    g: (rows, cols) [S], finite and ≥ 0; v: driver voltages (rows,) or (batch, rows) [V], not used where a word line is
+    not driven; wire resistances [Ω] and wiring as in `effective_conductance`. tolerance: of the preconditioned residual
+    of conjugate gradients, relative; with throw=False a solution that misses it is returned with the `Result` that
+    says so.
     Raises UserError for bad input, and with the sentence of the `Result` where the solution is not good.
     """
-    g = checked_conductances(g, dimensions=2)
-    v = checked_voltages(v, g.shape[0])
-    wires = Wires(r_word, r_bit, r_source, r_sink)
+    cells = checked_conductances(g, dimensions=2)
+    lines = circuit(cells.shape[0], cells.shape[1], Wires(r_word, r_bit, r_source, r_sink), wiring)
+    cells, inputs = lines.cells(cells), lines.inputs(checked_voltages(v, lines.rows))
     if method not in ("auto", "direct", "cg"):
         raise unknown("method", method, ("auto", "direct", "cg"))
     if not 0 < tolerance < 1:
         raise UserError(f"tolerance = {tolerance!r} asks for nothing or for the impossible. Give one between 0 and 1.")
     if max_steps < 1:
         raise UserError(f"max_steps = {max_steps!r} leaves nothing to do. Give at least 1.")
-    solution = _solution(g, v, wires, "cg" if method == "auto" else method, tolerance, max_steps)
-    if method == "auto" and solution.result is not Result.SOLVED and g.size <= _DIRECT_CELLS:
-        solution = _solution(g, v, wires, "direct", tolerance, max_steps)
+    solution = _solution(cells, inputs, lines, "cg" if method == "auto" else method, tolerance, max_steps)
+    if method == "auto" and solution.result is not Result.SOLVED and cells.size <= _DIRECT_CELLS:
+        solution = _solution(cells, inputs, lines, "direct", tolerance, max_steps)
     if throw and solution.result is not Result.SOLVED:
         stats = solution.stats
         raise UserError(f"{solution.result.value} (residual {stats['residual']:.1e} after {stats['steps']} steps)")
     return solution
 
 
-def _solution(g: np.ndarray, v: np.ndarray, wires: Wires, method: Method, tolerance: float, max_steps: int) -> Solution:
+def _solution(
+    g: np.ndarray, v: np.ndarray, lines: Circuit, method: Method, tolerance: float, max_steps: int
+) -> Solution:
     """The solution by one method, good or not."""
+    nowhere, wires = lines.isolated(g), lines.settled(g)
     if method == "direct":
         x, y, steps, unknowns, converged = _direct(g, v, wires)
     else:
@@ -112,45 +121,55 @@ def _solution(g: np.ndarray, v: np.ndarray, wires: Wires, method: Method, tolera
     result = Result.SOLVED if converged else Result.STEPS
     if converged and not residual <= max(_GOOD, tolerance):
         result = Result.INACCURATE
+    v_word = v[:, :, None] - x
+    v_word[:, nowhere] = np.nan
     return Solution(
         currents=cell_current.sum(axis=1),
-        v_word=v[:, :, None] - x,
+        v_word=v_word,
         v_bit=y,
         power_w=(driver_current * v).sum(axis=1),
         result=result,
-        stats={"method": method, "steps": steps, "unknowns": unknowns, "residual": residual},
+        stats={
+            "method": method,
+            "steps": steps,
+            "unknowns": unknowns,
+            "residual": residual,
+            "floating": tuple(np.flatnonzero(nowhere).tolist()),
+        },
     )
 
 
-def _residual(cell: np.ndarray, driver: np.ndarray, x: np.ndarray, y: np.ndarray, wires: Wires) -> float:
+def _residual(cell: np.ndarray, driver: np.ndarray, x: np.ndarray, y: np.ndarray, lines: Circuit) -> float:
     """Largest sum of currents at a node over the largest driver current; nodes joined by ideal wires are one."""
+    joined, tied = lines.topology(), ~lines.floating
     sums = []
-    if wires.r_word > 0:
-        flow = np.diff(x, axis=2, prepend=0.0) / wires.r_word  # current through the segment before every cell
-        flow[:, :, 0] = x[:, :, 0] / wires.r_first
-        sums.append(flow - np.append(flow[:, :, 1:], np.zeros_like(flow[:, :, :1]), axis=2) - cell)
-    elif wires.r_first > 0:
-        sums.append(x[:, :, 0] / wires.r_first - driver)
-    if wires.r_bit > 0:
-        flow = -np.diff(y, axis=1, append=0.0) / wires.r_bit  # current through the segment after every cell
-        flow[:, -1] = y[:, -1] / wires.r_last
+    if not joined.word or np.isfinite(lines.far):
+        flow = np.zeros((*x.shape[:2], x.shape[2] + 1))  # current through what lies before and behind every cell
+        flow[:, :, 1:-1] = np.diff(x, axis=2) / lines.word[1:]
+        flow[:, tied, 0] = x[:, tied, 0] / lines.word[0]
+        flow[:, tied, -1] = -x[:, tied, -1] / lines.far
+        sums.append(-np.diff(flow, axis=2) - cell)
+    else:
+        sums.append(np.where(tied, x[:, :, 0] / lines.word[0] if not joined.first else driver, 0.0) - driver)
+    if not joined.bit:
+        flow = np.append(-np.diff(y, axis=1), y[:, -1:], axis=1) / lines.bit[:, None]  # through what lies after a cell
         sums.append(flow - np.insert(flow[:, :-1], 0, 0.0, axis=1) - cell)
-    elif wires.r_last > 0:
-        sums.append(y[:, -1] / wires.r_last - cell.sum(axis=1))
+    elif not joined.last:
+        sums.append(y[:, -1] / lines.bit[-1] - cell.sum(axis=1))
     largest = max((float(np.abs(s).max()) for s in sums), default=0.0)
     scale = float(np.abs(driver).max())
     return largest / scale if scale > 0 else largest
 
 
-def _direct(g: np.ndarray, v: np.ndarray, wires: Wires) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
+def _direct(g: np.ndarray, v: np.ndarray, lines: Circuit) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
     """x, y by sparse factors of the whole system, with one step of refinement."""
     import scipy.sparse as sparse
     from scipy.sparse.linalg import splu
 
     rows, cols = g.shape
     ports = rows + cols  # drivers and sinks: known to be 0 in x and y
-    word, bit = word_nodes(rows, cols, wires).ravel(), bit_nodes(rows, cols, wires).ravel()
-    a, b, ohms = segments(rows, cols, wires)
+    word, bit = word_nodes(lines).ravel(), bit_nodes(lines).ravel()
+    a, b, ohms = segments(lines)
     used = np.union1d(word, bit)
     used = used[used >= ports]
     place = np.full(ports + 2 * g.size, -1, np.int64)
@@ -185,16 +204,20 @@ def _direct(g: np.ndarray, v: np.ndarray, wires: Wires) -> tuple[np.ndarray, np.
 class _Words:
     """(L_word + G)⁻¹ on fields (rows, cols), whatever the wires: a chain, one node for each row, or the driver."""
 
-    def __init__(self, g: np.ndarray, wires: Wires) -> None:
-        self.kind = "chain" if wires.r_word > 0 else "joined" if wires.r_first > 0 else "driver"
+    def __init__(self, g: np.ndarray, lines: Circuit) -> None:
+        joined, tied = lines.topology(), ~lines.floating
+        one_node = joined.word and not np.isfinite(lines.far)
+        self.kind = "chain" if not one_node else "driver" if joined.first and tied.all() else "joined"
         if self.kind == "chain":
             from crossbar.nodal_kernels import factor_words
 
             self.up, self.inverse = np.empty_like(g), np.empty_like(g)
-            factor_words(g, 1 / wires.r_first, 1 / wires.r_word, self.up, self.inverse)
+            factor_words(g, tied, 1 / lines.word, 1 / lines.far, self.up, self.inverse)
         elif self.kind == "joined":
-            self.total = 1 / wires.r_first + g.sum(axis=1, keepdims=True)
-        self.unknowns = {"chain": g.size, "joined": g.shape[0], "driver": 0}[self.kind]
+            first = 1 / lines.word[0] if not joined.first else np.inf
+            self.total = np.where(tied, first, 0.0)[:, None] + g.sum(axis=1, keepdims=True)
+        nodes = int(lines.floating.sum()) if joined.first else g.shape[0]
+        self.unknowns = {"chain": g.size, "joined": nodes, "driver": 0}[self.kind]
 
     def solve(self, f: np.ndarray) -> np.ndarray:
         """Drops [V] for currents f [A] drawn from the word nodes; f may be overwritten."""
@@ -211,15 +234,16 @@ class _Words:
 class _Bits:
     """L_bit + G and its inverse on the unknowns of the bit lines: (rows, cols), or (1, cols) where each is one node."""
 
-    def __init__(self, g: np.ndarray, wires: Wires) -> None:
-        self.kind = "chain" if wires.r_bit > 0 else "joined" if wires.r_last > 0 else "sink"
+    def __init__(self, g: np.ndarray, lines: Circuit) -> None:
+        joined = lines.topology()
+        self.kind = "chain" if not joined.bit else "sink" if joined.last else "joined"
         if self.kind == "chain":
             from crossbar.nodal_kernels import factor_bits
 
             self.up, self.inverse = np.empty_like(g), np.empty_like(g)
-            factor_bits(g, 1 / wires.r_bit, 1 / wires.r_last, self.up, self.inverse)
+            factor_bits(g, 1 / lines.bit, self.up, self.inverse)
         elif self.kind == "joined":
-            self.total = 1 / wires.r_last + g.sum(axis=0, keepdims=True)
+            self.total = 1 / lines.bit[-1] + g.sum(axis=0, keepdims=True)
         self.unknowns = {"chain": g.size, "joined": g.shape[1], "sink": 0}[self.kind]
 
     def reduce(self, f: np.ndarray) -> np.ndarray:
@@ -238,10 +262,10 @@ class _Bits:
 
 
 def _conjugate_gradients(
-    g: np.ndarray, v: np.ndarray, wires: Wires, tolerance: float, max_steps: int
+    g: np.ndarray, v: np.ndarray, lines: Circuit, tolerance: float, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
     """x, y with the word lines eliminated exactly and the bit lines as preconditioner."""
-    words, bits = _Words(g, wires), _Bits(g, wires)
+    words, bits = _Words(g, lines), _Bits(g, lines)
     x, y = np.zeros((len(v), *g.shape)), np.zeros((len(v), *g.shape))
     most, converged = 0, True
     for k, drive in enumerate(v):
