@@ -1,5 +1,6 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from crossbar.circuit import Wiring as Wiring
 from crossbar.encoding import OPEN as OPEN
 from crossbar.encoding import PairEncoding as PairEncoding
 from crossbar.levels import LevelGrid as LevelGrid
@@ -8,6 +9,9 @@ from crossbar.netlist import write_netlist as write_netlist
 from crossbar.nodal import Result as Result
 from crossbar.nodal import Solution as Solution
 from crossbar.nodal import solve as solve
+from crossbar.nonlinear_product import basis_conductances as basis_conductances
+from crossbar.nonlinear_product import basis_voltages as basis_voltages
+from crossbar.nonlinear_product import bit_line_currents as bit_line_currents
 from crossbar.scale import fit_scale as fit_scale
 from crossbar.spec import ArraySpec as ArraySpec
 from crossbar.tiling import LayerShape as LayerShape

@@ -7,7 +7,8 @@ cell, never as a small difference over a small wire resistance. Both sets of Kir
     (L_word + G) x + G y = G v,        G x + (L_bit + G) y = G v
 
 with L the conductance matrices of the wires alone (drivers and sinks grounded) and G = diag(g). This is symmetric and
-positive definite for any g ≥ 0 and any finite wires.
+positive definite for any g ≥ 0 and any finite wires. A floating word line has no driver: v is 0 there, and x the
+negative of its voltage; one whose cells are all open has no voltage and is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crossbar import kirchhoff
-from crossbar.circuit import Wires, bit_nodes, checked_conductances, checked_voltages, segments, word_nodes
+from crossbar.circuit import PLAIN, Circuit, Wires, Wiring, circuit
+from crossbar.circuit_input import checked_conductances, checked_voltages
+from crossbar.circuit_nodes import bit_nodes, segments, word_nodes
 from hwmodels.devices.effects import Conduction
 from hwmodels.errors import UserError, unknown
 
@@ -56,10 +59,12 @@ class Solution:
     """What an array does for a batch of inputs.
 
     currents (batch, cols): bit-line currents into the read-outs [A]. v_word, v_bit (batch, rows, cols): voltages at
-    the two ends of every cell [V]. power_w (batch,): what the drivers give [W], turned into heat in cells and wires.
-    result: how it ended. stats: method, steps (most of any input), unknowns, residual (the largest sum of currents at
-    any node, as a fraction of the largest current of any driver); of non-linear cells also newton_steps (most of any
-    input; `steps` are then all those inside) and largest_cell_v, the largest voltage across a cell [V].
+    the two ends of every cell (with its access transistor) [V]; NaN on a word line that stays floating. power_w
+    (batch,): what the drivers give [W], turned into heat in cells and wires. result: how it ended. stats: method,
+    steps (most of any input), unknowns, residual (the largest sum of currents at any node, as a fraction of the largest
+    current of any driver), floating (numbers of the word lines that are tied to nothing: no driver, all cells open);
+    with non-linear cells also newton_steps (most of any input; `steps` are then all those inside) and largest_cell_v,
+    the largest voltage across a cell without its access transistor [V].
     """
 
     currents: np.ndarray
@@ -78,6 +83,7 @@ def solve(
     r_source: float = 0.0,
     r_sink: float = 0.0,
     *,
+    wiring: Wiring = PLAIN,
     conduction: Conduction | None = None,
     method: Method = "auto",
     tolerance: float = 1e-12,
@@ -86,25 +92,26 @@ def solve(
 ) -> Solution:
     """Currents and node voltages of one array; the circuit is that of `effective_conductance`.
 
-    g: (rows, cols) [S], finite and ≥ 0; v: driver voltages (rows,) or (batch, rows) [V]; wire resistances as in
-    `effective_conductance` [Ω]. conduction: the I–V of the cells, `device.conduction`; g is then the conductance at 0 V
-    (None: linear cells). tolerance: of the preconditioned residual of conjugate gradients, relative; of non-linear
-    cells of the last Newton step, see `nonlinear.newton`; max_steps: of either. With throw=False a solution that
-    misses it is returned with the `Result` that says so.
+    g: (rows, cols) [S], finite and ≥ 0; v: driver voltages (rows,) or (batch, rows) [V], not used where a word line is
+    not driven; wire resistances [Ω] and wiring as in `effective_conductance`. conduction: the I–V of the cells,
+    `device.conduction`; g is then their conductance at 0 V (None: linear cells). tolerance: of the preconditioned
+    residual of conjugate gradients, relative; with non-linear cells of the last Newton step (`nonlinear.newton`);
+    max_steps: of either. With throw=False a solution that misses it is returned with the `Result` that says so.
     Raises UserError for bad input, and with the sentence of the `Result` where the solution is not good.
     """
-    g = checked_conductances(g, dimensions=2)
-    v = checked_voltages(v, g.shape[0])
-    wires = Wires(r_word, r_bit, r_source, r_sink)
+    cells = checked_conductances(g, dimensions=2)
+    lines = circuit(cells.shape[0], cells.shape[1], Wires(r_word, r_bit, r_source, r_sink), wiring)
+    cells = lines.live(cells) if conduction is not None else lines.cells(cells)
+    inputs = lines.inputs(checked_voltages(v, lines.rows))
     if method not in ("auto", "direct", "cg"):
         raise unknown("method", method, ("auto", "direct", "cg"))
     if not 0 < tolerance < 1:
         raise UserError(f"tolerance = {tolerance!r} asks for nothing or for the impossible. Give one between 0 and 1.")
     if max_steps < 1:
         raise UserError(f"max_steps = {max_steps!r} leaves nothing to do. Give at least 1.")
-    solution = _solution(g, v, wires, conduction, "cg" if method == "auto" else method, tolerance, max_steps)
-    if method == "auto" and solution.result not in _FINAL and g.size <= _DIRECT_CELLS:
-        solution = _solution(g, v, wires, conduction, "direct", tolerance, max_steps)
+    solution = _solution(cells, inputs, lines, conduction, "cg" if method == "auto" else method, tolerance, max_steps)
+    if method == "auto" and solution.result not in _FINAL and cells.size <= _DIRECT_CELLS:
+        solution = _solution(cells, inputs, lines, conduction, "direct", tolerance, max_steps)
     if throw and solution.result is not Result.SOLVED:
         stats = solution.stats
         raise UserError(f"{solution.result.value} (residual {stats['residual']:.1e} after {stats['steps']} steps)")
@@ -118,13 +125,14 @@ _FINAL = (Result.SOLVED, Result.RANGE)
 def _solution(
     g: np.ndarray,
     v: np.ndarray,
-    wires: Wires,
+    lines: Circuit,
     law: Conduction | None,
     method: Method,
     tolerance: float,
     max_steps: int,
 ) -> Solution:
     """The solution by one method, good or not."""
+    nowhere, wires = lines.isolated(g), lines.settled(g)
     if law is not None:
         x, y, cell_current, stats, failure = _nonlinear(g, v, wires, law, method, tolerance, max_steps)
     else:
@@ -136,25 +144,32 @@ def _solution(
     residual = kirchhoff.residual(cell_current, driver_current, x, y, wires)
     if failure is None and not residual <= max(_GOOD, tolerance):
         failure = Result.INACCURATE
+    v_word = v[:, :, None] - x
+    v_word[:, nowhere] = np.nan
     return Solution(
         currents=cell_current.sum(axis=1),
-        v_word=v[:, :, None] - x,
+        v_word=v_word,
         v_bit=y,
         power_w=(driver_current * v).sum(axis=1),
         result=failure or Result.SOLVED,
-        stats={"method": method, **stats, "residual": residual},
+        stats={
+            "method": method,
+            **stats,
+            "residual": residual,
+            "floating": tuple(np.flatnonzero(nowhere).tolist()),
+        },
     )
 
 
 def _nonlinear(
-    g: np.ndarray, v: np.ndarray, wires: Wires, law: Conduction, method: Method, tolerance: float, max_steps: int
+    g: np.ndarray, v: np.ndarray, lines: Circuit, law: Conduction, method: Method, tolerance: float, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any], Result | None]:
     """x, y, cell currents, stats and what went wrong, input by input."""
     from crossbar.nonlinear import newton  # here, because it builds on the linear systems below
 
-    found = [newton(g, drive, wires, law, method, tolerance, max_steps) for drive in v]
+    found = [newton(g, drive, lines, law, method, tolerance, max_steps) for drive in v]
     x, y, current = (np.stack([getattr(one, name) for one in found]) for name in ("x", "y", "current"))
-    largest = float(np.abs(v[:, :, None] - x - y).max())
+    largest = max(one.largest_v for one in found)
     stats = {
         "steps": max(one.inner for one in found),
         "newton_steps": max(one.steps for one in found),
@@ -170,7 +185,7 @@ def linear_solution(
     g: np.ndarray,
     at_word: np.ndarray,
     at_bit: np.ndarray,
-    wires: Wires,
+    lines: Circuit,
     method: str,
     tolerance: float,
     max_steps: int,
@@ -183,14 +198,14 @@ def linear_solution(
     shape = at_word.shape
     word, bit = (field.reshape(-1, *g.shape) for field in (at_word, at_bit))
     if method == "direct":
-        x, y, steps, unknowns, good = _direct(g, word, bit, wires)
+        x, y, steps, unknowns, good = _direct(g, word, bit, lines)
     else:
-        x, y, steps, unknowns, good = _conjugate_gradients(g, word, bit, wires, tolerance, max_steps)
+        x, y, steps, unknowns, good = _conjugate_gradients(g, word, bit, lines, tolerance, max_steps)
     return x.reshape(shape), y.reshape(shape), steps, unknowns, good
 
 
 def _direct(
-    g: np.ndarray, at_word: np.ndarray, at_bit: np.ndarray, wires: Wires
+    g: np.ndarray, at_word: np.ndarray, at_bit: np.ndarray, lines: Circuit
 ) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
     """x, y by sparse factors of the whole system, with one step of refinement."""
     import scipy.sparse as sparse
@@ -198,8 +213,8 @@ def _direct(
 
     rows, cols = g.shape
     ports = rows + cols  # drivers and sinks: known to be 0 in x and y
-    word, bit = word_nodes(rows, cols, wires).ravel(), bit_nodes(rows, cols, wires).ravel()
-    a, b, ohms = segments(rows, cols, wires)
+    word, bit = word_nodes(lines).ravel(), bit_nodes(lines).ravel()
+    a, b, ohms = segments(lines)
     used = np.union1d(word, bit)
     used = used[used >= ports]
     place = np.full(ports + 2 * g.size, -1, np.int64)
@@ -237,16 +252,20 @@ def _direct(
 class _Words:
     """(L_word + G)⁻¹ on fields (rows, cols), whatever the wires: a chain, one node for each row, or the driver."""
 
-    def __init__(self, g: np.ndarray, wires: Wires) -> None:
-        self.kind = "chain" if wires.r_word > 0 else "joined" if wires.r_first > 0 else "driver"
+    def __init__(self, g: np.ndarray, lines: Circuit) -> None:
+        joined, tied = lines.topology(), ~lines.floating
+        one_node = joined.word and not np.isfinite(lines.far)
+        self.kind = "chain" if not one_node else "driver" if joined.first and tied.all() else "joined"
         if self.kind == "chain":
             from crossbar.nodal_kernels import factor_words
 
             self.up, self.inverse = np.empty_like(g), np.empty_like(g)
-            factor_words(g, 1 / wires.r_first, 1 / wires.r_word, self.up, self.inverse)
+            factor_words(g, tied, 1 / lines.word, 1 / lines.far, self.up, self.inverse)
         elif self.kind == "joined":
-            self.total = 1 / wires.r_first + g.sum(axis=1, keepdims=True)
-        self.unknowns = {"chain": g.size, "joined": g.shape[0], "driver": 0}[self.kind]
+            first = 1 / lines.word[0] if not joined.first else np.inf
+            self.total = np.where(tied, first, 0.0)[:, None] + g.sum(axis=1, keepdims=True)
+        nodes = int(lines.floating.sum()) if joined.first else g.shape[0]
+        self.unknowns = {"chain": g.size, "joined": nodes, "driver": 0}[self.kind]
 
     def solve(self, f: np.ndarray) -> np.ndarray:
         """Drops [V] for currents f [A] drawn from the word nodes; f may be overwritten."""
@@ -263,15 +282,16 @@ class _Words:
 class _Bits:
     """L_bit + G and its inverse on the unknowns of the bit lines: (rows, cols), or (1, cols) where each is one node."""
 
-    def __init__(self, g: np.ndarray, wires: Wires) -> None:
-        self.kind = "chain" if wires.r_bit > 0 else "joined" if wires.r_last > 0 else "sink"
+    def __init__(self, g: np.ndarray, lines: Circuit) -> None:
+        joined = lines.topology()
+        self.kind = "chain" if not joined.bit else "sink" if joined.last else "joined"
         if self.kind == "chain":
             from crossbar.nodal_kernels import factor_bits
 
             self.up, self.inverse = np.empty_like(g), np.empty_like(g)
-            factor_bits(g, 1 / wires.r_bit, 1 / wires.r_last, self.up, self.inverse)
+            factor_bits(g, 1 / lines.bit, self.up, self.inverse)
         elif self.kind == "joined":
-            self.total = 1 / wires.r_last + g.sum(axis=0, keepdims=True)
+            self.total = 1 / lines.bit[-1] + g.sum(axis=0, keepdims=True)
         self.unknowns = {"chain": g.size, "joined": g.shape[1], "sink": 0}[self.kind]
 
     def reduce(self, f: np.ndarray) -> np.ndarray:
@@ -290,10 +310,10 @@ class _Bits:
 
 
 def _conjugate_gradients(
-    g: np.ndarray, at_word: np.ndarray, at_bit: np.ndarray, wires: Wires, tolerance: float, max_steps: int
+    g: np.ndarray, at_word: np.ndarray, at_bit: np.ndarray, lines: Circuit, tolerance: float, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
     """x, y with the word lines eliminated exactly and the bit lines as preconditioner."""
-    words, bits = _Words(g, wires), _Bits(g, wires)
+    words, bits = _Words(g, lines), _Bits(g, lines)
     x, y = np.zeros_like(at_word), np.zeros_like(at_word)
     most, converged = 0, True
     for k, (drawn, fed) in enumerate(zip(at_word, at_bit, strict=True)):

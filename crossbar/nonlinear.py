@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar import kirchhoff, nodal
-from crossbar.circuit import Wires
-from hwmodels.devices import conduction
+from crossbar.circuit import Circuit
+from crossbar.nonlinear_cells import Branches
 from hwmodels.devices.effects import Conduction
 
 _SUFFICIENT = 1e-4
@@ -40,13 +40,15 @@ _STALLED = 1e-9
 class Newton:
     """Where Newton's method ended, for one input.
 
-    x, y: drops and rises (rows, cols) [V]; current: of the cells [A]. steps: of Newton's method; inner: steps of
-    conjugate gradients in all; unknowns; converged: whether the last step was below the tolerance.
+    x, y: drops and rises (rows, cols) [V]; current: of the cells [A]; largest_v: the largest voltage across any [V].
+    steps: of Newton's method; inner: steps of conjugate gradients in all; unknowns; converged: whether the last step
+    was below the tolerance.
     """
 
     x: np.ndarray
     y: np.ndarray
     current: np.ndarray
+    largest_v: float
     steps: int
     inner: int
     unknowns: int
@@ -54,7 +56,7 @@ class Newton:
 
 
 def newton(
-    g: np.ndarray, v: np.ndarray, wires: Wires, law: Conduction, method: str, tolerance: float, max_steps: int
+    g: np.ndarray, v: np.ndarray, lines: Circuit, law: Conduction, method: str, tolerance: float, max_steps: int
 ) -> Newton:
     """Drops, rises and cell currents of one array for one input.
 
@@ -62,71 +64,51 @@ def newton(
     of the step, as a share of that of the driven cells √(Σ I(v) v). A step that meets it is still taken, so the error
     left is that of the step after, which is quadratically smaller. max_steps: of Newton's method, and of conjugate
     gradients in each of its steps.
-    Beyond ± max_v of the law a cell is continued as a straight line, so that no trial step overflows.
     """
-    cells = _Continued(conduction.cells(np, law, g), law.max_v)
+    branches = Branches.of(g, law, lines.r_access)
     drive = np.broadcast_to(v[:, None], g.shape)
     x, y = np.zeros_like(g), np.zeros_like(g)
-    scale = float((cells.current(drive) * drive).sum())
-    unknowns = inner = 0
-    before = np.inf
-    for step in range(1, max_steps + 1):
-        across = drive - x - y
-        current = cells.current(across)
-        at_word, at_bit = kirchhoff.imbalance(current, x, y, wires)
+    scale = float((branches.current(branches.inner(drive)) * drive).sum())
+    unknowns = spent = steps = 0
+    before, converged = np.inf, False
+    while not converged and steps < max_steps:
+        inner = branches.inner(drive - x - y)
+        at_word, at_bit = kirchhoff.imbalance(branches.current(inner), x, y, lines)
         loosest = min(_LOOSEST, max(before, tolerance)) if method == "cg" else tolerance
-        dx, dy, spent, unknowns, good = nodal.linear_solution(
-            cells.slope(across), at_word, at_bit, wires, method, loosest, max_steps
+        dx, dy, more, unknowns, good = nodal.linear_solution(
+            branches.slope(inner), at_word, at_bit, lines, method, loosest, max_steps
         )
-        inner += spent
+        steps, spent = steps + 1, spent + more
         fall = float(np.vdot(at_word, dx) + np.vdot(at_bit, dy))  # stepᵀ H step ≥ 0
-        decrement = np.sqrt(max(fall, 0.0) / scale) if scale > 0 else 0.0
         if not (good and np.isfinite(fall)):
             break
-        size = _step_size(cells, drive, x, y, dx, dy, fall, wires)
+        decrement = np.sqrt(max(fall, 0.0) / scale) if scale > 0 else 0.0
+        size = _step_size(branches, drive, x, y, dx, dy, fall, lines)
         x, y = x + size * dx, y + size * dy
         stalled = before <= _STALLED and decrement >= 0.5 * before
-        if size == 1.0 and (decrement <= tolerance or stalled):
-            return Newton(x, y, cells.current(drive - x - y), step, inner, unknowns, True)
+        converged = size == 1.0 and bool(decrement <= tolerance or stalled)
         before = decrement
-    return Newton(x, y, cells.current(drive - x - y), max_steps, inner, unknowns, False)
-
-
-@dataclass(frozen=True)
-class _Continued:
-    """Cells of a law that go on as a straight line beyond ± max_v: smooth, and as convex as they were."""
-
-    cells: conduction.Cells
-    max_v: float
-
-    def current(self, v: np.ndarray) -> np.ndarray:
-        held = np.clip(v, -self.max_v, self.max_v)
-        return self.cells.current(held) + self.cells.slope(held) * (v - held)
-
-    def slope(self, v: np.ndarray) -> np.ndarray:
-        return self.cells.slope(np.clip(v, -self.max_v, self.max_v))
-
-    def co_content(self, v: np.ndarray) -> np.ndarray:
-        held = np.clip(v, -self.max_v, self.max_v)
-        more = v - held
-        return self.cells.co_content(held) + more * (self.cells.current(held) + 0.5 * self.cells.slope(held) * more)
+    inner = branches.inner(drive - x - y)
+    largest = float(np.abs(inner[g > 0]).max(initial=0.0))
+    return Newton(x, y, branches.current(inner), largest, steps, spent, unknowns, converged)
 
 
 def _step_size(
-    cells: _Continued,
+    branches: Branches,
     drive: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
     dx: np.ndarray,
     dy: np.ndarray,
     fall: float,
-    wires: Wires,
+    lines: Circuit,
 ) -> float:
     """The first of 1, ½, ¼ … that brings the promised share of the fall of Φ; 0 where none does."""
 
     def value(size: float) -> float:
         a, b = x + size * dx, y + size * dy
-        return float(cells.co_content(drive - a - b).sum()) + kirchhoff.wire_energy(a, b, wires)
+        cells = branches.co_content(branches.inner(drive - a - b))
+        return float(cells.sum()) + kirchhoff.wire_energy(a, b, lines)
 
     start = value(0.0)
     for halving in range(_HALVINGS):

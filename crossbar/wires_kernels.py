@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from crossbar.wires_leaf import BIT, WORD
 from hwmodels.compiling import compiled
 
 # A product and the sum that it goes to may be rounded once together; nothing else is reordered.
@@ -27,13 +28,19 @@ _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
 @exactly
-def load_lanes(lanes, lane, cell_g, cells, wires, values):
-    """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane."""
+def load_lanes(lanes, lane, cell_g, cells, wires, word, bit, far):
+    """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane.
+
+    word (cols,), bit (rows,), far: conductances of the segments before every column, after every row, to far drivers.
+    """
     for i in range(cells.shape[0]):
         for j in range(cells.shape[1]):
             lanes[cells[i, j] * LANES + lane] = cell_g[i, j]
     for w in range(wires.shape[0]):
-        lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
+        lanes[wires[w, 0] * LANES + lane] = 0.0
+    for w in range(wires.shape[0]):
+        kind, place = wires[w, 1], wires[w, 2]
+        lanes[wires[w, 0] * LANES + lane] += word[place] if kind == WORD else bit[place] if kind == BIT else far
 
 
 @exactly
@@ -75,10 +82,11 @@ def join_pairs(lanes, code, at, begin, end, part):
 
 
 @exactly
-def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, slots, out):
+def leaf_conductances(g, origins, offsets, cells, wires, word, bit, far, code, left, size, slots, out):
     """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
 
-    origins (n, 3): array, row, column of the first cell; values (4,): conductance of each kind of segment [S];
+    origins (n, 3): array, row, column of the first cell; word (arrays, cols), bit (arrays, rows), far (arrays,):
+    conductances of the segments before every column, after every row and to the far drivers [S];
     out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle. The rest: `wires_plan.Program`.
     """
     lanes, total, part = np.empty(slots * LANES), np.empty(LANES), np.empty(LANES)
@@ -87,7 +95,8 @@ def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, siz
     for first in range(0, count, LANES):
         for lane in range(LANES):
             a, i, j = origins[min(first + lane, count - 1)]
-            load_lanes(lanes, lane, g[a, i : i + height, j : j + width], cells, wires, values)
+            box = g[a, i : i + height, j : j + width]
+            load_lanes(lanes, lane, box, cells, wires, word[a, j : j + width], bit[a, i : i + height], far[a])
         run_program(lanes, code, total, part)
         for lane in range(min(LANES, count - first)):
             matrix = out[offsets[first + lane] : offsets[first + lane] + size * size].reshape(size, size)
@@ -239,3 +248,34 @@ def merge_all(merges, maps, leaves, arena, strip, spare):
 def workspace() -> tuple[np.ndarray, np.ndarray]:
     """Strip and spare row for `merge_all`, one pair for each thread."""
     return np.zeros(_BLOCK * _STRIP), np.zeros(_STRIP)
+
+
+@exactly
+def release(ports, floating, sinks, strip, spare):
+    """Disconnect the drivers of floating word lines: they are eliminated like any other node.
+
+    ports: conductances (n, n) between all ports, upper triangle, sinks before drivers, and floating (n − sinks,) the
+    mask of drivers. Returns the conductances (rows, sinks) of all drivers to the sinks, 0 for the floating ones.
+    """
+    n = ports.shape[0]
+    place = np.empty(n, np.int64)
+    gone = floating.sum()
+    before, after = 0, gone + sinks
+    for k in range(n):
+        if k < sinks:
+            place[k] = gone + k
+        elif floating[k - sinks]:
+            place[k] = before
+            before += 1
+        else:
+            place[k] = after
+            after += 1
+    joint = np.zeros((n, n))
+    add_ports(joint, ports, 0, place)
+    eliminate(joint, gone, gone, gone + sinks, strip, spare)
+    out = np.zeros((n - sinks, sinks))
+    for k in range(n - sinks):
+        if not floating[k]:
+            for j in range(sinks):
+                out[k, j] = joint[gone + j, place[sinks + k]]
+    return out
