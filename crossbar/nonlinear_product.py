@@ -9,8 +9,8 @@ few products of a function of g and a function of v:
 
 `basis_conductances` works the functions of g out once, stacked along the rows; `basis_voltages` those of v, stacked in
 the same order; their matrix product is the currents. It costs what a linear array of one (linear, sinh) or three
-(polynomial) times the rows costs, for any number of DAC levels. A DAC of one bit needs none of this: cells driven at 0 V
-or at the read voltage alone are linear cells of `hwmodels.chord_conductance(g, v_read, law)`.
+(polynomial) times the rows costs, for any number of DAC levels. A DAC of one bit needs none of this: cells driven at
+0 V or at the read voltage alone are linear cells of `hwmodels.chord_conductance(g, v_read, law)`.
 """
 
 from __future__ import annotations
