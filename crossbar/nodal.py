@@ -43,7 +43,10 @@ class Result(Enum):
 
     SOLVED = "Solved to the tolerance asked for."
     STEPS = "Conjugate gradients ended above the tolerance. Raise max_steps or tolerance, or take method='direct'."
-    NEWTON = "Newton's method ended above the tolerance. Raise max_steps or tolerance, or take method='direct'."
+    NEWTON = (
+        "Newton's method ended above the tolerance. Raise max_steps or tolerance, take method='direct', or lower the "
+        "input voltages: currents that grow by many decades between the wires and the drivers take many steps."
+    )
     RANGE = (
         "A cell carries a voltage beyond max_v, up to where its I–V is known; beyond it the law was continued as a "
         "straight line. Lower the input voltages, or give a law that is measured further."

@@ -61,19 +61,20 @@ def newton(
     """Drops, rises and cell currents of one array for one input.
 
     g (rows, cols) [S] and v (rows,) [V], checked. tolerance: of the Newton decrement √(stepᵀ gradient), the energy norm
-    of the step, as a share of that of the driven cells √(Σ I(v) v). A step that meets it is still taken, so the error
-    left is that of the step after, which is quadratically smaller. max_steps: of Newton's method, and of conjugate
-    gradients in each of its steps.
+    of the step, as a share of √(power of cells and wires) at the point. A step that meets it is still taken, so the
+    error left is that of the step after, which is quadratically smaller. max_steps: of Newton's method, and of
+    conjugate gradients in each of its steps.
     """
     branches = Branches.of(g, law, lines.r_access)
     drive = np.broadcast_to(v[:, None], g.shape)
     x, y = np.zeros_like(g), np.zeros_like(g)
-    scale = float((branches.current(branches.inner(drive)) * drive).sum())
     unknowns = spent = steps = 0
     before, converged = np.inf, False
     while not converged and steps < max_steps:
-        inner = branches.inner(drive - x - y)
-        at_word, at_bit = kirchhoff.imbalance(branches.current(inner), x, y, lines)
+        across = drive - x - y
+        inner = branches.inner(across)
+        current = branches.current(inner)
+        at_word, at_bit = kirchhoff.imbalance(current, x, y, lines)
         loosest = min(_LOOSEST, max(before, tolerance)) if method == "cg" else tolerance
         dx, dy, more, unknowns, good = nodal.linear_solution(
             branches.slope(inner), at_word, at_bit, lines, method, loosest, max_steps
@@ -82,9 +83,12 @@ def newton(
         fall = float(np.vdot(at_word, dx) + np.vdot(at_bit, dy))  # stepᵀ H step ≥ 0
         if not (good and np.isfinite(fall)):
             break
-        decrement = np.sqrt(max(fall, 0.0) / scale) if scale > 0 else 0.0
+        power = float(np.vdot(current, across)) + 2 * kirchhoff.wire_energy(x, y, lines)
+        decrement = np.sqrt(max(fall, 0.0) / power) if power > 0 else 0.0
         size = _step_size(branches, drive, x, y, dx, dy, fall, lines)
         x, y = x + size * dx, y + size * dy
+        if size == 0.0:
+            break
         stalled = before <= _STALLED and decrement >= 0.5 * before
         converged = size == 1.0 and bool(decrement <= tolerance or stalled)
         before = decrement

@@ -61,10 +61,10 @@ def bit_line_currents(v: Array, g: Array, law: Conduction | None) -> Array:
     """
     if v.shape[-1] != g.shape[-2]:
         raise UserError(f"v has {v.shape[-1]} voltages a read for {g.shape[-2]} word lines. Give one for each.")
-    if law is not None and 0 not in v.shape and not float(abs(v).max()) <= law.max_v:
+    if law is not None and 0 not in v.shape and not (largest := abs(v).max().item()) <= law.max_v:
         raise UserError(
-            f"A word line is driven at {float(abs(v).max())!r} V, beyond max_v = {law.max_v!r} V, up to where this I–V "
-            "is known. Lower the voltage, or give a law that is measured further."
+            f"A word line is driven at {largest!r} V, beyond max_v = {law.max_v!r} V, up to where this I–V is known. "
+            "Lower the voltage, or give a law that is measured further."
         )
     return basis_voltages(v, law) @ basis_conductances(g, law)
 

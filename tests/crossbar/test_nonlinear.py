@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from crossbar import Result, Wiring, run_netlist, solve, write_netlist
+from crossbar import Result, Wiring, nonlinear, run_netlist, solve, write_netlist
 from hwmodels import Device, cell_current
 from hwmodels.devices.effects import PolynomialConduction, SinhConduction
 from hwmodels.errors import UserError
@@ -227,14 +227,36 @@ def test_a_batch_is_its_inputs():
         assert np.array_equal(alone.v_bit[0], together.v_bit[k])
 
 
-def test_steps_are_few_and_hard_cells_need_the_line_search():
+def test_steps_are_few_where_cells_are_mild():
     rng = np.random.default_rng(2)
     g, v = rng.uniform(50e-6, 225e-6, (64, 64)), rng.uniform(0, 0.5, 64)
     assert solve(g, v, 5.0, 5.0, conduction=MILO).stats["newton_steps"] <= 7
-    hard = SinhConduction(a_per_v=60.0, max_v=1.0)
-    solution = solve(g[:16, :16], 2 * v[:16], 50.0, 50.0, conduction=hard)
+
+
+@pytest.mark.parametrize("method", ["direct", "cg"])
+def test_currents_over_ten_decades_still_converge(method):
+    """a V = 25: the currents that cells alone would carry are 10⁹ times those that the wires let through."""
+    rng = np.random.default_rng(2)
+    g, v = rng.uniform(50e-6, 225e-6, (16, 16)), rng.uniform(-1, 1, 16)
+    solution = solve(g, v, 50.0, 50.0, conduction=SinhConduction(a_per_v=25.0, max_v=1.0), method=method)
     assert solution.result is Result.SOLVED
-    assert solution.stats["residual"] <= 1e-10
+    assert solution.stats["residual"] <= 1e-12
+
+
+@pytest.mark.parametrize("method", ["direct", "cg"])
+def test_saturating_cells_need_the_line_search(method, monkeypatch):
+    """Cells that are flat at the end of their range, behind large wires: whole Newton steps run in circles."""
+    flat = PolynomialConduction(
+        c2_a_per_v2=(0.0,), c3_a_per_v3=(-1e-4 / 3,), g_low_s=1e-4, g_high_s=1.000001e-4, max_v=0.999999
+    )
+    rng = np.random.default_rng(2)
+    g, v = rng.uniform(5e-5, 2.2e-4, (16, 16)), rng.uniform(-0.99, 0.99, 16)
+    found = solve(g, v, 5000.0, 5000.0, conduction=flat, method=method)
+    assert found.result is Result.SOLVED
+    assert found.stats["residual"] <= 1e-12
+    monkeypatch.setattr(nonlinear, "_step_size", lambda *_: 1.0)
+    without = solve(g, v, 5000.0, 5000.0, conduction=flat, method=method, max_steps=200, throw=False)
+    assert without.result is Result.NEWTON
 
 
 @pytest.mark.parametrize("method", ["direct", "cg"])
@@ -268,13 +290,4 @@ def test_nothing_in_gives_nothing_out():
     assert not solution.currents.any()
     solution = solve(np.full((3, 2), 1e-4), np.zeros(3), 1.0, 1.0, conduction=MILO)
     assert not solution.currents.any()
-    assert solution.result is Result.SOLVED
-
-
-def test_a_polynomial_flat_at_one_point_still_converges():
-    """dI/dV = 0 at the end of the range: allowed, and the wires keep the system regular."""
-    flat = PolynomialConduction(
-        c2_a_per_v2=(0.0,), c3_a_per_v3=(-1e-4 / 3,), g_low_s=1e-4, g_high_s=1.000001e-4, max_v=0.999999
-    )
-    solution = solve([[1e-4] * 4] * 4, [0.99] * 4, 100.0, 100.0, conduction=flat)
     assert solution.result is Result.SOLVED

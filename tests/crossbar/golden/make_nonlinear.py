@@ -1,6 +1,6 @@
 """Write nonlinear.json beside this file: currents of arrays of non-linear cells by ngspice, as make_wires.py does.
 
-    python tests/crossbar/golden/make_nonlinear.py        (needs ngspice; run where the project is installed)
+python tests/crossbar/golden/make_nonlinear.py        (needs ngspice; run where the project is installed)
 """
 
 import json
