@@ -69,6 +69,7 @@ def newton(
     drive = np.broadcast_to(v[:, None], g.shape)
     x, y = np.zeros_like(g), np.zeros_like(g)
     unknowns = spent = steps = 0
+    height = _height(branches, drive, x, y, lines)
     before, converged = np.inf, False
     while not converged and steps < max_steps:
         across = drive - x - y
@@ -85,10 +86,10 @@ def newton(
             break
         power = float(np.vdot(current, across)) + 2 * kirchhoff.wire_energy(x, y, lines)
         decrement = np.sqrt(max(fall, 0.0) / power) if power > 0 else 0.0
-        size = _step_size(branches, drive, x, y, dx, dy, fall, lines)
-        x, y = x + size * dx, y + size * dy
+        size, height = _step_size(branches, drive, x, y, dx, dy, fall, height, lines)
         if size == 0.0:
             break
+        x, y = x + size * dx, y + size * dy
         stalled = before <= _STALLED and decrement >= 0.5 * before
         converged = size == 1.0 and bool(decrement <= tolerance or stalled)
         before = decrement
@@ -105,18 +106,19 @@ def _step_size(
     dx: np.ndarray,
     dy: np.ndarray,
     fall: float,
+    start: float,
     lines: Circuit,
-) -> float:
-    """The first of 1, ½, ¼ … that brings the promised share of the fall of Φ; 0 where none does."""
-
-    def value(size: float) -> float:
-        a, b = x + size * dx, y + size * dy
-        cells = branches.co_content(branches.inner(drive - a - b))
-        return float(cells.sum()) + kirchhoff.wire_energy(a, b, lines)
-
-    start = value(0.0)
+) -> tuple[float, float]:
+    """The first of 1, ½, ¼ … that brings the promised share of the fall of Φ from `start`, and Φ there; 0 if none."""
     for halving in range(_HALVINGS):
         size = 0.5**halving
-        if value(size) - start <= -_SUFFICIENT * size * fall + _ROUNDING * abs(start):
-            return size
-    return 0.0
+        height = _height(branches, drive, x + size * dx, y + size * dy, lines)
+        if height - start <= -_SUFFICIENT * size * fall + _ROUNDING * abs(start):
+            return size, height
+    return 0.0, start
+
+
+def _height(branches: Branches, drive: np.ndarray, x: np.ndarray, y: np.ndarray, lines: Circuit) -> float:
+    """Φ(x, y) [W]."""
+    cells = branches.co_content(branches.inner(drive - x - y))
+    return float(cells.sum()) + kirchhoff.wire_energy(x, y, lines)

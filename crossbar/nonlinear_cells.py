@@ -55,8 +55,9 @@ class Branches:
 
     def current(self, inner: np.ndarray) -> np.ndarray:
         """Current [A]."""
-        held = np.clip(inner, -self.max_v, self.max_v)
-        return self.cells.current(held) + self.cells.slope(held) * (inner - held)
+        held, more = self._held(inner)
+        current = self.cells.current(held)
+        return current if more is None else current + self.cells.slope(held) * more
 
     def slope(self, inner: np.ndarray) -> np.ndarray:
         """Differential conductance of the branch [S]."""
@@ -65,10 +66,18 @@ class Branches:
 
     def co_content(self, inner: np.ndarray) -> np.ndarray:
         """∫ I dV over the voltage of the branch [W]: that of the cell, and ½ r_access I²."""
-        held = np.clip(inner, -self.max_v, self.max_v)
-        more = inner - held
-        cell = self.cells.co_content(held) + more * (self.cells.current(held) + 0.5 * self.cells.slope(held) * more)
+        held, more = self._held(inner)
+        cell = self.cells.co_content(held)
+        if more is not None:
+            cell = cell + more * (self.cells.current(held) + 0.5 * self.cells.slope(held) * more)
         return cell + 0.5 * self.r_access * self.current(inner) ** 2 if self.r_access else cell
 
     def _slope(self, inner: np.ndarray) -> np.ndarray:
-        return self.cells.slope(np.clip(inner, -self.max_v, self.max_v))
+        return self.cells.slope(self._held(inner)[0])
+
+    def _held(self, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Voltages within ± max_v, and what lies beyond; None where nothing does, which saves its work."""
+        if np.abs(inner).max(initial=0.0) <= self.max_v:
+            return inner, None
+        held = np.clip(inner, -self.max_v, self.max_v)
+        return held, inner - held

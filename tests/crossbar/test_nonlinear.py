@@ -254,7 +254,7 @@ def test_saturating_cells_need_the_line_search(method, monkeypatch):
     found = solve(g, v, 5000.0, 5000.0, conduction=flat, method=method)
     assert found.result is Result.SOLVED
     assert found.stats["residual"] <= 1e-12
-    monkeypatch.setattr(nonlinear, "_step_size", lambda *_: 1.0)
+    monkeypatch.setattr(nonlinear, "_step_size", lambda *_: (1.0, 0.0))
     without = solve(g, v, 5000.0, 5000.0, conduction=flat, method=method, max_steps=200, throw=False)
     assert without.result is Result.NEWTON
 
