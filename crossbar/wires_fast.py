@@ -6,10 +6,10 @@ does not reach it goes back into word lines, and part of that into bit lines aga
 
     g_eff = a g b + E,    E[i, j] ≥ 0 the sum over all such round trips
 
-as all steps are inverses of M-matrices, without a negative entry. The sums of E along rows and columns cost a walk along
-all lines for each round trip and no more, and no node's voltage is more than ρ = max(1 − a) · max(1 − b) of the largest
-one a round trip before. E is taken as the matrix of rank one with these sums. It is not negative either, so for inputs
-from 0 to 1 V neither it nor E gives a column more than its sum: that is the bound.
+as all steps are inverses of M-matrices, without a negative entry. The sums of E along rows and columns cost a walk
+along all lines for each round trip and no more, and no node's voltage is more than ρ = max(1 − a) · max(1 − b) of the
+largest one a round trip before. E is taken as the matrix of rank one with these sums. It is not negative either, so for
+inputs from 0 to 1 V neither it nor E gives a column more than its sum: that is the bound.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIMIT = 0.05
 _STEPS = 8
 """Round trips followed at most; inside the limit one or two are enough."""
 
-_CELLS = 1 << 16
+_CELLS = 1 << 18
 """Cells that are worth a task of their own."""
 
 
@@ -83,6 +83,7 @@ def approximate_conductance(
     def work(start: int) -> None:
         from crossbar.wires_fast_kernels import approximate
 
+        spare = np.empty((9, lines.rows, lines.cols))
         for array in range(start, min(start + step, len(arrays))):
             approximate(
                 arrays[array],
@@ -94,6 +95,7 @@ def approximate_conductance(
                 _STEPS,
                 g_eff[array],
                 bound[array],
+                spare,
             )
 
     step = max(1, _CELLS // arrays[:1].size) if arrays.size else 1

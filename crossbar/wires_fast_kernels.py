@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from crossbar.nodal_kernels import solve_bits, solve_words
+from crossbar.nodal_kernels import ROWS, solve_bits, solve_words
 from crossbar.wires_kernels import exactly
 
 _TAIL = 0.01  # share of the correction that the round trips left out may have
@@ -24,26 +24,27 @@ def word_chains(g, word, far, tied, up, inverse, reach):
     drivers. reach (rows, cols): voltages with all bit nodes at 0 V.
     """
     rows, cols = g.shape
-    for i in range(rows):
-        leak = 1.0 / far if tied[i] else 0.0
+    leak, level = np.where(tied, 1.0 / far, 0.0), np.where(tied, 1.0, 0.0)
+    for top in range(0, rows, ROWS):
+        bottom = min(top + ROWS, rows)
         for j in range(cols - 1, -1, -1):
-            leak += g[i, j]
-            if j > 0 or tied[i]:
-                up[i, j] = 1.0 / (1.0 + word[j] * leak)
+            for i in range(top, bottom):
+                total = leak[i] + g[i, j]
+                up[i, j] = 1.0 / (1.0 + word[j] * total)
                 inverse[i, j] = word[j] * up[i, j]
-            else:
-                up[i, j] = 0.0
-                inverse[i, j] = 1.0 / leak if leak > 0.0 else 0.0
-            leak *= up[i, j]
+                leak[i] = total * up[i, j]
+                if j == 0 and not tied[i]:
+                    up[i, j] = 0.0
+                    inverse[i, j] = 1.0 / total if total > 0.0 else 0.0
     reach[:] = 0.0
     if math.isfinite(far):
-        reach[:, cols - 1] = tied / far
+        reach[:, cols - 1] = np.where(tied, 1.0 / far, 0.0)
         solve_words(reach, up, inverse)
-    for i in range(rows):
-        level = 1.0 if tied[i] else 0.0
+    for top in range(0, rows, ROWS):
         for j in range(cols):
-            level *= up[i, j]
-            reach[i, j] += level
+            for i in range(top, min(top + ROWS, rows)):
+                level[i] *= up[i, j]
+                reach[i, j] += level[i]
 
 
 @exactly
@@ -98,30 +99,33 @@ def round_trip_ratio(g, a, b):
 
 
 @exactly
-def follow_down(g, ga, gb, words, bits, rho, steps, by_col):
+def follow_down(g, ga, gb, words, bits, rho, steps, by_col, u):
     """Add to by_col (cols,) [S] what comes back from the bit lines and reaches the sinks, with all drivers at 1 V.
 
-    words, bits: factors of the chains. Returns the round trips followed and, for what is left out, the largest voltage
-    that all its round trips together can give a word node [V].
+    words, bits: factors of the chains; u: workspace. Returns the round trips followed and, for what is left out, the
+    largest voltage that all its round trips together can give a word node [V].
     """
-    u, total, whole = ga.copy(), 0.0, gb.sum()
-    for step in range(steps):
+    total, whole = 0.0, gb.sum()
+    done, tail = 0, 0.0
+    u[:] = ga
+    while done < steps:
+        done += 1
         solve_bits(u, bits[0], bits[1])
         multiply(g, u, u)
         solve_words(u, words[0], words[1])
         added, largest = add_sums(gb, u, False, by_col)
         total += added
-        tail = largest * rho / (1.0 - rho) if rho < 1.0 else np.inf
+        tail = 0.0 if largest == 0.0 else largest * rho / (1.0 - rho) if rho < 1.0 else np.inf
         if largest == 0.0 or tail * whole <= _TAIL * total:
             break
         multiply(g, u, u)
-    return step + 1, tail if largest > 0.0 else 0.0
+    return done, tail
 
 
 @exactly
-def follow_up(g, ga, gb, words, bits, steps, by_row):
-    """Add to by_row (rows,) [S] the same round trips the other way, with all sinks at 1 V."""
-    u = gb.copy()
+def follow_up(g, ga, gb, words, bits, steps, by_row, u):
+    """Add to by_row (rows,) [S] the same round trips the other way, with all sinks at 1 V. u: workspace."""
+    u[:] = gb
     for _ in range(steps):
         solve_words(u, words[0], words[1])
         multiply(g, u, u)
@@ -131,15 +135,15 @@ def follow_up(g, ga, gb, words, bits, steps, by_row):
 
 
 @exactly
-def approximate(g, word, bit, far, tied, driven, steps, out, bound):
+def approximate(g, word, bit, far, tied, driven, steps, out, bound, spare):
     """Write g_eff (rows, cols) and a bound of its error by column (cols,) [S]. See `wires_fast`.
 
     driven (rows,): word lines whose drivers apply an input; tied: those that have a driver at all; steps: round trips
-    that are followed at most.
+    that are followed at most; spare (9, rows, cols): workspace.
     """
     rows, cols = g.shape
-    words, bits = np.empty((2, rows, cols)), np.empty((2, rows, cols))
-    a, b, ga, gb = np.empty_like(g), np.empty_like(g), np.empty_like(g), np.empty_like(g)
+    words, bits = spare[0:2], spare[2:4]
+    a, b, ga, gb, u = spare[4], spare[5], spare[6], spare[7], spare[8]
     word_chains(g, word, far, tied, words[0], words[1], a)
     bit_chains(g, bit, bits[0], bits[1], b)
     rho = round_trip_ratio(g, a, b)
@@ -150,11 +154,12 @@ def approximate(g, word, bit, far, tied, driven, steps, out, bound):
     multiply(g, b, gb)
     multiply(ga, b, out)
     by_col, by_row = np.zeros(cols), np.zeros(rows)
-    done, tail = follow_down(g, ga, gb, words, bits, rho, steps, by_col)
-    follow_up(g, ga, gb, words, bits, done, by_row)
-    shared = by_row.sum()
+    done, tail = follow_down(g, ga, gb, words, bits, rho, steps, by_col, u)
+    follow_up(g, ga, gb, words, bits, done, by_row, u)
+    shared, reaching = by_row.sum(), np.zeros(cols)
+    for i in range(rows):
+        for j in range(cols):
+            reaching[j] += gb[i, j]
+            out[i, j] += by_row[i] * by_col[j] / shared if shared > 0.0 else 0.0
     for j in range(cols):
-        reaching = gb[:, j].sum()
-        bound[j] = (by_col[j] + reaching * tail if reaching > 0.0 else 0.0) * (1.0 + 1e-9)  # and what rounding may take
-        if shared > 0.0:
-            out[:, j] += by_row * (by_col[j] / shared)
+        bound[j] = (by_col[j] + reaching[j] * tail if reaching[j] > 0.0 else 0.0) * (1.0 + 1e-9)  # and rounding's share
