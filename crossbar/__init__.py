@@ -20,3 +20,6 @@ from crossbar.tiling import from_matrix as from_matrix
 from crossbar.tiling import to_matrix as to_matrix
 from crossbar.wires import effective_conductance as effective_conductance
 from crossbar.wires import effective_conductance_reference as effective_conductance_reference
+from crossbar.wires_fast import Approximation as Approximation
+from crossbar.wires_fast import ApproximationWarning as ApproximationWarning
+from crossbar.wires_fast import approximate_conductance as approximate_conductance

@@ -11,7 +11,7 @@ import numpy as np
 
 from crossbar.wires_kernels import exactly
 
-_ROWS = 8  # word lines walked side by side: each walk waits for its last step, several fill the gaps
+ROWS = 8  # word lines walked side by side: each walk waits for its last step, several fill the gaps
 
 
 @exactly
@@ -49,8 +49,8 @@ def factor_bits(g, g_bit, up, inverse):
 def solve_words(x, up, inverse):
     """Currents x (rows, cols) [A] fed to the word nodes become their voltages [V], in place."""
     rows, cols = x.shape
-    for top in range(0, rows, _ROWS):
-        bottom = min(top + _ROWS, rows)
+    for top in range(0, rows, ROWS):
+        bottom = min(top + ROWS, rows)
         for j in range(cols - 1, 0, -1):
             for i in range(top, bottom):
                 x[i, j - 1] += up[i, j] * x[i, j]

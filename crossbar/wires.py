@@ -122,7 +122,10 @@ def _eliminated_alike(g: np.ndarray, lines: list[Circuit]) -> np.ndarray:
     """g_eff of contiguous g (arrays, rows, cols), each array with wires of its own but of the same topology."""
     import numba
 
-    order = wires_plan.plan(*g.shape[1:], lines[0].topology(), every=bool(lines[0].floating.any()))
+    joined = lines[0].topology()
+    # A floating word line that is one node with its driver takes the driver along, after everything else.
+    every = joined.first and bool(np.any([c.floating for c in lines]))
+    order = wires_plan.plan(*g.shape[1:], joined, every=every)
     out = np.empty_like(g)
     leaves = sum(group.offsets.size for group in order.leaves)
     step = max(1, _LANES_WANTED // leaves)
@@ -147,7 +150,8 @@ def _eliminate_chunk(g: np.ndarray, lines: list[Circuit], order: wires_plan.Plan
 
     with np.errstate(divide="ignore"):  # no ideal segment is ever asked for
         word, bit = 1 / np.stack([c.word for c in lines]), 1 / np.stack([c.bit for c in lines])
-    far = 1 / np.array([c.far for c in lines])
+    tied = ~np.stack([c.floating for c in lines])
+    first, far = np.where(tied, word[:, :1], 0.0), np.where(tied, 1 / np.array([[c.far] for c in lines]), 0.0)
     leaves = np.empty((len(g), order.leaf_size))
     for group in order.leaves:
         program = group.program
@@ -158,6 +162,7 @@ def _eliminate_chunk(g: np.ndarray, lines: list[Circuit], order: wires_plan.Plan
             np.tile(group.offsets, len(g)) + which * order.leaf_size,
             program.cells.reshape(group.shape),
             program.wires,
+            first,
             word,
             bit,
             far,
@@ -176,7 +181,7 @@ def _eliminate_chunk(g: np.ndarray, lines: list[Circuit], order: wires_plan.Plan
             kernels.merge_all(order.merges, order.maps, leaves[array], arena, strip, spare)
             last = arena[offset - order.leaf_size :]
         matrix = last[: size * size].reshape(size, size)
-        if lines[array].floating.any():
+        if order.every:
             ports = matrix[first_sink:, first_sink:]
             out[array] = kernels.release(ports, lines[array].floating, first_driver - first_sink, strip, spare)
         else:

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from crossbar.wires_leaf import BIT, WORD
+from crossbar.wires_leaf import BIT, FIRST, WORD
 from hwmodels.compiling import compiled
 
 # A product and the sum that it goes to may be rounded once together; nothing else is reordered.
@@ -28,10 +28,11 @@ _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
 @exactly
-def load_lanes(lanes, lane, cell_g, cells, wires, word, bit, far):
+def load_lanes(lanes, lane, cell_g, cells, wires, first, word, bit, far):
     """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane.
 
-    word (cols,), bit (rows,), far: conductances of the segments before every column, after every row, to far drivers.
+    first (rows,), word (cols,), bit (rows,), far (rows,): conductances of the segments from the drivers, before every
+    column, after every row, to the second drivers [S].
     """
     for i in range(cells.shape[0]):
         for j in range(cells.shape[1]):
@@ -40,7 +41,13 @@ def load_lanes(lanes, lane, cell_g, cells, wires, word, bit, far):
         lanes[wires[w, 0] * LANES + lane] = 0.0
     for w in range(wires.shape[0]):
         kind, place = wires[w, 1], wires[w, 2]
-        lanes[wires[w, 0] * LANES + lane] += word[place] if kind == WORD else bit[place] if kind == BIT else far
+        if kind == FIRST:
+            value = first[place]
+        elif kind == WORD:
+            value = word[place]
+        else:
+            value = bit[place] if kind == BIT else far[place]
+        lanes[wires[w, 0] * LANES + lane] += value
 
 
 @exactly
@@ -82,24 +89,27 @@ def join_pairs(lanes, code, at, begin, end, part):
 
 
 @exactly
-def leaf_conductances(g, origins, offsets, cells, wires, word, bit, far, code, left, size, slots, out):
+def leaf_conductances(g, origins, offsets, cells, wires, first, word, bit, far, code, left, size, slots, out):
     """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
 
-    origins (n, 3): array, row, column of the first cell; word (arrays, cols), bit (arrays, rows), far (arrays,):
-    conductances of the segments before every column, after every row and to the far drivers [S];
+    origins (n, 3): array, row, column of the first cell; first (arrays, rows), word (arrays, cols), bit (arrays, rows),
+    far (arrays, rows): conductances of the segments from the drivers, before every column, after every row and to the
+    second drivers [S];
     out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle. The rest: `wires_plan.Program`.
     """
     lanes, total, part = np.empty(slots * LANES), np.empty(LANES), np.empty(LANES)
     count = origins.shape[0]
     height, width = cells.shape
-    for first in range(0, count, LANES):
+    for begin in range(0, count, LANES):
         for lane in range(LANES):
-            a, i, j = origins[min(first + lane, count - 1)]
-            box = g[a, i : i + height, j : j + width]
-            load_lanes(lanes, lane, box, cells, wires, word[a, j : j + width], bit[a, i : i + height], far[a])
+            a, i, j = origins[min(begin + lane, count - 1)]
+            bottom, right = i + height, j + width
+            box = g[a, i:bottom, j:right]
+            segments = first[a, i:bottom], word[a, j:right], bit[a, i:bottom], far[a, i:bottom]
+            load_lanes(lanes, lane, box, cells, wires, *segments)
         run_program(lanes, code, total, part)
-        for lane in range(min(LANES, count - first)):
-            matrix = out[offsets[first + lane] : offsets[first + lane] + size * size].reshape(size, size)
+        for lane in range(min(LANES, count - begin)):
+            matrix = out[offsets[begin + lane] : offsets[begin + lane] + size * size].reshape(size, size)
             matrix[:] = 0.0
             for s in range(left.shape[0]):
                 matrix[left[s, 1], left[s, 2]] = lanes[left[s, 0] * LANES + lane]
@@ -252,7 +262,7 @@ def workspace() -> tuple[np.ndarray, np.ndarray]:
 
 @exactly
 def release(ports, floating, sinks, strip, spare):
-    """Disconnect the drivers of floating word lines: they are eliminated like any other node.
+    """Disconnect the drivers of floating word lines that are one node with them: eliminated like any other node.
 
     ports: conductances (n, n) between all ports, upper triangle, sinks before drivers, and floating (n − sinks,) the
     mask of drivers. Returns the conductances (rows, sinks) of all drivers to the sinks, 0 for the floating ones.

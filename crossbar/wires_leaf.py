@@ -15,8 +15,8 @@ import numpy as np
 
 from crossbar.circuit import Topology
 
-WORD, BIT, FAR = range(3)
-"""Kinds of wire segment: before a cell of a word line, after a cell of a bit line, from a last cell to a far driver."""
+FIRST, WORD, BIT, FAR = range(4)
+"""Kinds of wire segment: driver to row, within a row, after a cell of a column, end of a row to its second driver."""
 
 Label = tuple[str, int, int]
 """A node of a leaf: ("D" driver | "W" word node | "B" bit node | "S" sink, row, column), both within the leaf."""
@@ -94,11 +94,12 @@ class _Leaf:
         cells = [(row, column) for row in range(self.height) for column in range(self.width)]
         found: list[tuple[Label, Label, int, int]] = []
         for row, column in cells:
-            found.append((self.word(row, column - 1), self.word(row, column), WORD, column))
+            kind, place = (FIRST, row) if self.edges.left and column == 0 else (WORD, column)
+            found.append((self.word(row, column - 1), self.word(row, column), kind, place))
             found.append((self.bit(row, column), self.bit(row + 1, column), BIT, row))
         if self.joined.far and self.edges.right:
             rows = range(self.height)
-            found += [(("D", row, 0), self.word(row, self.width - 1), FAR, 0) for row in rows]
+            found += [(("D", row, 0), self.word(row, self.width - 1), FAR, row) for row in rows]
         return [segment for segment in found if segment[0] != segment[1]]
 
 

@@ -46,6 +46,7 @@ class Plan:
     then for each child offset, size, its eliminated, start of its map. An offset below `leaf_size` lies in the buffer
     of the leaves, any other, less leaf_size, in the arena. maps: the place of each remaining port of a child in the
     joint matrix. leaf_size, arena_size: elements of the two buffers. result: the first five numbers of the last matrix.
+    every: whether that also holds what lies between two sinks and between two drivers.
     """
 
     leaves: tuple[Leaves, ...]
@@ -54,6 +55,7 @@ class Plan:
     leaf_size: int
     arena_size: int
     result: tuple[int, int, int, int, int]
+    every: bool
 
 
 Box = tuple[int, int, int, int]
@@ -286,4 +288,5 @@ def plan(rows: int, cols: int, joined: Topology, leaf: int = LEAF, *, every: boo
         leaf_size=leaf_size,
         arena_size=merges.arena.size,
         result=(offset, size, eliminated, first_sink, first_driver),
+        every=every,
     )
