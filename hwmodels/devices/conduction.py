@@ -113,6 +113,34 @@ def chord_conductance(g: ArrayLike, v: ArrayLike, conduction: Conduction | None)
     return prepared.g * (1.0 + prepared.excess(volts))
 
 
+def conductance_from_chord(chord: ArrayLike, v: float, conduction: Conduction | None) -> np.ndarray:
+    """Conductances at 0 V of cells that read as `chord` = I(V)/V at v: float64 [S], of the shape of chord.
+
+    The inverse of `chord_conductance`: a cell that is verified by reads at v stands at its target as a chord. Right to
+    1e-12 of itself; a polynomial by bisection, as a chord rises with G and lies within a known factor of it. Raises
+    UserError for what is no conductance or beyond max_v, and where a law gives two states one chord at v.
+    """
+    prepared, volts = _checked(chord, v, conduction)
+    if volts.ndim:
+        raise UserError(f"v is the one voltage that the cells are read at, not an array of shape {volts.shape}.")
+    if not isinstance(conduction, PolynomialConduction):
+        return prepared.g / (1.0 + prepared.excess(volts))
+    states = np.geomspace(conduction.g_low_s, conduction.g_high_s, 1001)
+    factor = 1.0 + cells(np, conduction, states).excess(volts)
+    falls = np.flatnonzero(np.diff(states * factor) <= 0)
+    if falls.size:
+        raise UserError(
+            f"At {float(volts)!r} V the chord conductance falls where G rises, near {states[falls[0]]:.3g} S: no read "
+            "there can tell these states apart. Read at a lower voltage."
+        )
+    low, high = prepared.g / factor.max() * (1 - 1e-6), prepared.g / factor.min() * (1 + 1e-6)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        above = middle * (1.0 + cells(np, conduction, middle).excess(volts)) > prepared.g
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return 0.5 * (low + high)
+
+
 def linear_model_error(g: ArrayLike, v: ArrayLike, conduction: Conduction | None) -> np.ndarray:
     """What a linear cell of conductance g lacks: I(V)/(G V) − 1, float64, of the shape that g and v broadcast to.
 

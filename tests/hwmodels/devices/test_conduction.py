@@ -12,6 +12,7 @@ from hwmodels import (
     UserError,
     cell_current,
     chord_conductance,
+    conductance_from_chord,
     differential_conductance,
     linear_model_error,
 )
@@ -71,6 +72,28 @@ def test_chord_and_error_are_the_current(problem):
     np.testing.assert_allclose(g * v * (1 + linear_model_error(g, v, law)), current, rtol=1e-13)
     assert np.array_equal(chord_conductance(g, 0.0, law), g)
     assert (differential_conductance(g, 0.0, law) == g).all()
+
+
+@given(cells())
+def test_the_way_back_from_a_chord(problem):
+    """Over three decades around the range of the fit, at every voltage that a read may have."""
+    g, v, law = problem
+    for volt in v:
+        chord = chord_conductance(g, volt, law)
+        np.testing.assert_allclose(conductance_from_chord(chord, float(volt), law), g, rtol=1e-12)
+    assert not conductance_from_chord(np.zeros((2, 3)), 0.1, law).any()
+
+
+def test_states_with_one_chord_are_refused():
+    """A c₂ that falls so fast with G that at 0.9 V more conductance carries less current."""
+    law = PolynomialConduction(
+        c2_a_per_v2=(-4.5e-5 * 5, -4.5e-5), c3_a_per_v3=(0.0,), g_low_s=1e-5, g_high_s=1.3e-5, max_v=0.9
+    )
+    assert (np.diff(chord_conductance(np.linspace(1e-5, 1.3e-5, 50), 0.9, law)) < 0).any()
+    with pytest.raises(UserError, match=r"^At 0\.9 V the chord conductance falls where G rises, near 1e-05 S"):
+        conductance_from_chord(1e-5, 0.9, law)
+    with pytest.raises(UserError, match=r"^v is the one voltage that the cells are read at"):
+        conductance_from_chord(1e-4, [0.1, 0.2], MILO)
 
 
 def test_the_error_of_sinh_keeps_its_digits():
