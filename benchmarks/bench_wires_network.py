@@ -34,10 +34,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    device = Device.load("yuan2019")
     wires = {"r_word_ohm": 1.0, "r_bit_ohm": 1.0, "wire_model": options.model}
-    spec = ArraySpec(
-        rows=128, cols=128, device=Device.load("yuan2019"), idle="open", slices=options.slices, adc_bits=None, **wires
-    )
+    spec = ArraySpec(rows=128, cols=128, device=device, idle="open", slices=options.slices, adc_bits=None, **wires)
     placement = mapping.place(vgg16(3, 10, 32), spec.with_(r_word_ohm=0.0, r_bit_ohm=0.0), torch.rand(1, 3, 32, 32))
     pieces = placement.pieces()
     behind_wires(next(pieces).target, spec)  # compile
