@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 from math import ceil
 
 import numpy as np
@@ -33,7 +34,8 @@ def lossless_bits(placement: Placement) -> pd.DataFrame:
     for layer, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer):
         tight[layer.name] = _bits(list(pieces), spec, step)
     table = placement.tiles
-    safe = table["adc_bits_needed"].groupby(table["layer"]).max().to_dict()
+    largest: Any = table.groupby("layer")["adc_bits_needed"].max()
+    safe = largest.to_dict()
     rows = [
         (name, float(tight.get(name, np.nan)), float(safe.get(layer.label, np.nan)))
         for name, layer in placement.layers.items()

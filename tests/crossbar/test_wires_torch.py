@@ -41,7 +41,7 @@ def test_it_is_the_numba_version(case):
     assert np.abs(found.numpy() - expected).max() <= 1e-10 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (20, 90), (90, 20)], ids=str)
+@pytest.mark.parametrize("shape", [(33, 33), (12, 40), (40, 12)], ids=str)
 @pytest.mark.parametrize("r", [1e-6, 1.0, 50.0])
 def test_larger_arrays(shape, r):
     g = 10 ** np.random.default_rng(1).uniform(-6, -4, shape)
