@@ -69,9 +69,9 @@ def circuit(g: np.ndarray, spec: ArraySpec, lines: slice = slice(None)) -> Array
     """The circuit of cells g (rows, cols) [S] on word and bit lines 0, 1, … of an array of the spec's size.
 
     lines: the word lines of g that are driven. A bit line runs on to the read-out below the array's last row, so the
-    rows behind g add their segments to the read-out's resistance. Cells on undriven rows conduct where spec.unused_rows
-    does not shut them off; behind g stand idle cells, at g_min, without programming error. Columns not in use lie behind
-    the last one in use and carry no current; a second driver stands behind them.
+    rows behind g add their segments to the read-out's resistance. Cells on undriven rows conduct where
+    spec.unused_rows does not shut them off; behind g stand idle cells, at g_min, without programming error. Columns
+    not in use lie behind the last one in use and carry no current; a second driver stands behind them.
     """
     used, cols = g.shape
     off = spec.unused_rows == "off"
