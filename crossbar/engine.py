@@ -39,8 +39,8 @@ LOOKUP_COLS = 128
 CACHE_BYTES = 512 * 1024
 """What the inputs and sums of one block of a product may take: about a second-level cache."""
 
-CHUNK_ELEMENTS = 16_000_000
-"""Largest intermediate of one plain product, in elements (64 MB in float32): bounds memory, not results."""
+CHUNK_ELEMENTS = 4_000_000
+"""Largest intermediate of one plain product, in elements (16 MB in float32): bounds memory, not results."""
 
 
 @dataclass(frozen=True)

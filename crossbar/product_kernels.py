@@ -66,18 +66,19 @@ def adc_accumulate(sums, step, low, top, weight, digital, total, row, column):  
 
 
 @compiled(parallel=True)
-def quantise(x, factor, low, top, codes):  # pragma: no cover  (compiled)
-    """Input codes min(max(round(x · factor), low), top); the count of inputs that had to be clipped.
+def quantise(x, factor, low, top, bottom, codes):  # pragma: no cover  (compiled)
+    """Input codes min(max(round(x · factor), low), top); how many lay above top or below bottom, how many were NaN.
 
-    x: (m,) float32; factor, low, top: float32; codes: (m,) of any type that holds them, written.
+    x: (m,) float32; factor, low, top, bottom: float32; codes: (m,) of any type that holds them, written.
     """
     clipped = 0
+    missing = 0
     for i in numba.prange(x.size):
         code = np.rint(x[i] * factor)
-        held = min(max(code, low), top)
-        clipped += np.int32(code != held)
-        codes[i] = held
-    return clipped
+        clipped += np.int32(code > top or code < bottom)
+        missing += np.int32(code != code)
+        codes[i] = min(max(code, low), top)
+    return clipped, missing
 
 
 @compiled(parallel=True)

@@ -26,7 +26,14 @@ class CrossbarNetwork(nn.Module):
     converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
     """
 
-    def __init__(self, placement: Placement, *, seed: int = 0, network: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        *,
+        seed: int = 0,
+        network: nn.Module | None = None,
+        conductance_bits: int | None = None,
+    ) -> None:
         """Build the network and program its cells."""
         super().__init__()
         self.placement = placement
@@ -34,7 +41,9 @@ class CrossbarNetwork(nn.Module):
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
             module = self.model.get_submodule(layer.name)
-            replacement = CrossbarLayer(layer, placement.array, getattr(module, "bias", None))
+            replacement = CrossbarLayer(
+                layer, placement.array, getattr(module, "bias", None), conductance_bits=conductance_bits
+            )
             self._layers[layer.name] = replacement
             for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
                 self.model = _replaced(self.model, name, replacement)

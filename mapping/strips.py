@@ -27,6 +27,11 @@ class PlacedStrip:
     cols: Tensor
     strip: Strip
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether the matrix columns stand side by side."""
+        return self.cols.numel() > 0 and int(self.cols[-1] - self.cols[0]) == self.cols.numel() - 1
+
     def to(self, device: torch.device | str) -> PlacedStrip:
         """The same on another torch device."""
         return PlacedStrip(self.group, self.rows.to(device), self.cols.to(device), self.strip.to(device))
