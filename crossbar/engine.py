@@ -36,8 +36,8 @@ LOOKUP_BITS = 4
 LOOKUP_COLS = 128
 """Columns of one table: 16 subsets × 32 words of four rows × 128 columns of int16 are 128 kB."""
 
-CACHE_BYTES = 512 * 1024
-"""What the inputs and sums of one block of a product may take: about a second-level cache."""
+CACHE_BYTES = 2 * 1024 * 1024
+"""What the inputs and sums of one block of a product may take: a share of a third-level cache."""
 
 CHUNK_ELEMENTS = 4_000_000
 """Largest intermediate of one plain product, in elements (16 MB in float32): bounds memory, not results."""
@@ -244,10 +244,14 @@ class Reader:
 
     def _digital(self, dtype: torch.dtype) -> Tensor:
         """(planes, cols) what a column's code counts: its plane's weight times its sign."""
-        weights = torch.from_numpy(np.asarray(self.strip.plane_weights)).to(dtype)[:, None]
+        return self._digital_weights.to(dtype)
+
+    @cached_property
+    def _digital_weights(self) -> Tensor:
+        weights = torch.from_numpy(np.asarray(self.strip.plane_weights, dtype=np.float64))[:, None]
         if self.strip.column_sign is None:
             return weights.repeat(1, self.strip.cols)
-        return weights * self.strip.column_sign.to("cpu", dtype).view(-1, self.strip.cols)
+        return weights * self.strip.column_sign.to("cpu", torch.float64).view(-1, self.strip.cols)
 
     def _column_blocks(self) -> Iterator[tuple[int, int, int]]:
         """Plane, first and last column of every table; blocks without a cell give code 0 and are left out."""
@@ -255,7 +259,7 @@ class Reader:
         for plane in range(strip.g.shape[1] // strip.cols):
             for first in range(0, strip.cols, LOOKUP_COLS):
                 last = min(first + LOOKUP_COLS, strip.cols)
-                if bool(self._occupied[plane * strip.cols + first : plane * strip.cols + last].any()):
+                if self._occupied[plane * strip.cols + first : plane * strip.cols + last].any():
                     yield plane, first, last
 
     @cached_property

@@ -73,6 +73,7 @@ def subset_sums(g, column, table):  # pragma: no cover  (compiled)
     """
     entries, cols = table.shape
     rows = g.shape[0]
+    first = _U(column)
     for entry in range(entries):
         subset = entry % SUBSETS
         if subset == 0:
@@ -86,7 +87,7 @@ def subset_sums(g, column, table):  # pragma: no cover  (compiled)
         row = entry // SUBSETS * 4 + lowest
         if row < rows:
             for j in range(cols):
-                table[entry, j] = table[rest, j] + g[row, column + j]
+                table[entry, j] = table[rest, j] + g[row, first + _U(j)]
         else:
             for j in range(cols):
                 table[entry, j] = table[rest, j]
@@ -106,12 +107,16 @@ def lookup_read(
     """
     n, bits, wide = words.shape
     cols = table.shape[1]
-    low_four = _U(SUBSETS - 1)
+    # Unsigned places: numba counts negative ones from the end, and asking about that keeps loops from working on many
+    # columns at a time.
+    low_four, first = _U(SUBSETS - 1), _U(column)
     clipped = 0
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
         sums = np.zeros(cols, table.dtype)
+        line = np.zeros(cols, total.dtype)
         beyond = 0
         for i in range(block * BLOCK, min(block * BLOCK + BLOCK, n)):
+            silent = True
             for cycle in range(weights.size):
                 empty = True
                 for bit in range(min(width * (cycle + 1), bits) - 1, width * cycle - 1, -1):
@@ -145,19 +150,25 @@ def lookup_read(
                 if empty:
                     continue
                 weight = weights[cycle]
+                if silent:
+                    line[:] = 0
+                    silent = False
                 past = np.int32(0)
                 if inverse > 0:
                     for j in range(cols):
                         code = np.rint(np.float32(sums[j]) * inverse)
                         held = min(max(code, low), top)
                         past += np.int32(code != held)
-                        total[i, column + j] += weight * digital[j] * held
+                        line[j] += weight * held
                 else:
                     for j in range(cols):
                         code = np.rint(np.float32(sums[j]) / step)
                         held = min(max(code, low), top)
                         past += np.int32(code != held)
-                        total[i, column + j] += weight * digital[j] * held
+                        line[j] += weight * held
                 beyond += past
+            if not silent:
+                for j in range(cols):
+                    total[i, first + _U(j)] += digital[j] * line[j]
         clipped += beyond
     return clipped

@@ -8,6 +8,8 @@ import numpy as np
 
 from hwmodels.compiling import compiled
 
+_U = np.uint64
+
 
 @compiled(parallel=True)
 def adc_shift_add(sums, step, low, top, weights, total):  # pragma: no cover  (compiled)
@@ -52,6 +54,7 @@ def adc_accumulate(sums, step, low, top, weight, digital, total, row, column):  
     """
     n = sums.shape[0]
     planes, cols = digital.shape
+    first = _U(column)  # unsigned: numba would ask of every signed place whether it counts from the end
     clipped = 0
     for i in numba.prange(n):
         beyond = np.int32(0)
@@ -60,7 +63,7 @@ def adc_accumulate(sums, step, low, top, weight, digital, total, row, column):  
                 code = np.rint(sums[i, k * cols + j] / step)
                 held = min(max(code, low), top)
                 beyond += np.int32(code != held)
-                total[row + i, column + j] += weight * digital[k, j] * held
+                total[_U(row + i), first + _U(j)] += weight * digital[k, j] * held
         clipped += beyond
     return clipped
 

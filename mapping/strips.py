@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -27,7 +28,7 @@ class PlacedStrip:
     cols: Tensor
     strip: Strip
 
-    @property
+    @cached_property
     def contiguous(self) -> bool:
         """Whether the matrix columns stand side by side."""
         return self.cols.numel() > 0 and int(self.cols[-1] - self.cols[0]) == self.cols.numel() - 1
