@@ -4,12 +4,15 @@
 
 VGG-8 (616 M multiply-accumulates an image of 32 × 32 × 3, He-normal weights, uniform random images), 128 × 128 arrays,
 16 levels, pairs subtracted before the converter, 8-bit inputs, 8-bit converters. Plain torch float32 runs between the
-cases, in turn with them, so that both see the same machine; the ratio is that of the least times. Memory is the process's
-peak above what it held before the call, against the sum of the network's own layer outputs.
+cases, in turn with them, so that both see the same machine; the ratio is that of the least times. Memory is the peak of
+one call above what the process held before it, for crossbars and for plain torch; beside them the sum of all the network's
+own layer outputs. accuracy: share of images with the same best class as the network on its levels (placed, ideal reads),
+relative error: of the scores against it; the weights are random, so this shows how far the reads stray, no more.
 """
 
 import argparse
 import csv
+import ctypes
 import platform
 import threading
 import time
@@ -51,6 +54,7 @@ def resident():
 
 def peak(call):
     """Highest resident memory [B] during a call above what was there before it, sampled every millisecond."""
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls left free would hide this one's needs
     before, highest, running = resident(), [0], True
 
     def watch():
@@ -93,6 +97,7 @@ def measured(network, images, rounds, only):
         for _ in range(rounds):
             plain.append(processor_time(lambda: network(images)))
             taken.append(processor_time(lambda chip=chip: chip(images)))
+        exact = placement.reference()(images)
         memory = peak(lambda chip=chip: chip(images))
         counts = chip.clipping().values()
         clipped = sum(c.adc_clipped for c in counts) / max(sum(c.adc_samples for c in counts), 1)
@@ -103,6 +108,9 @@ def measured(network, images, rounds, only):
             "ms_per_image": round(1e3 * min(taken) / len(images), 2),
             "plain_ms_per_image": round(1e3 * min(plain) / len(images), 2),
             "memory_over_activations": round(memory / own, 2),
+            "plain_memory_over_activations": round(peak(lambda: network(images)) / own, 2),
+            "relative_error": f"{float((chip(images) - exact).norm() / exact.norm()):.3f}",
+            "same_class": f"{float((chip(images).argmax(1) == exact.argmax(1)).float().mean()):.2f}",
             "adc_clipped": f"{clipped:.2g}",
         }
 

@@ -1,5 +1,7 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from typing import TYPE_CHECKING, Any
+
 from crossbar.encoding import OPEN as OPEN
 from crossbar.encoding import PairEncoding as PairEncoding
 from crossbar.levels import LevelGrid as LevelGrid
@@ -16,3 +18,15 @@ from crossbar.tiling import from_matrix as from_matrix
 from crossbar.tiling import to_matrix as to_matrix
 from crossbar.wires import effective_conductance as effective_conductance
 from crossbar.wires import effective_conductance_reference as effective_conductance_reference
+
+if TYPE_CHECKING:
+    from crossbar.array import Array as Array
+
+
+def __getattr__(name: str) -> Any:
+    """`Array` brings torch along, so it loads when it is first asked for."""
+    if name != "Array":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from crossbar.array import Array
+
+    return Array

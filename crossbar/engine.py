@@ -96,11 +96,10 @@ class Reader:
 
     @property
     def unit(self) -> float:
-        """What 1 in a total means, in conductance unit × input code: the converter's step where codes are added."""
-        if self.way in ("lookup", "product"):
-            assert self.converting is not None
-            return float(self.converting.step)
-        return 1.0
+        """What 1 in a total means, in conductance unit × input code: the converters' step where they share one."""
+        if self.way == "whole" or not isinstance(self.converting, Converter):
+            return 1.0
+        return float(self.converting.step) if isinstance(self.converting.step, int | float) else 1.0
 
     @property
     def reach(self) -> float:
@@ -136,10 +135,10 @@ class Reader:
         """
         if len(vectors) == 0:
             return 0
-        if self.way not in ("lookup", "product"):
-            return self._plain(total, column, vectors, sign)
-        if self.strip.input_weight is not None:
+        if self.strip.input_weight is not None and self.way != "whole":
             self._add_digital_terms(total, column, vectors, sign)
+        if self.way in ("whole", "cycles"):
+            return self._plain(total, column, vectors, sign)
         if self.way == "lookup" and _are_whole(vectors.values):
             return self._lookup(total, column, vectors, sign)
         return self._product(total, column, vectors, sign)
@@ -219,18 +218,18 @@ class Reader:
             )
 
     def _convert(self, codes: Tensor, sums: Tensor) -> int:
-        """Add the conversions of all cycles, in conductance unit × input code, to the sums; the clipped samples."""
+        """Add the conversions of all cycles to the sums, in `unit`s; the clipped samples."""
         converter = self.converting
         assert converter is not None
         digital = self._digital(torch.float64).to(codes.device)
         clipped = 0
         for weight, cycle in input_cycles(codes, self.spec.input_bits, self.spec.dac_bits):
             found, beyond = adc_codes(self.strip.column_sums(cycle), converter)
-            values = found.double() * converter.step
+            values = found.double()
+            if not isinstance(converter.step, int | float):  # columns with steps of their own
+                values = values * converter.step
             sums += weight * torch.einsum("nkc,kc->nc", values.view(codes.shape[0], -1, self.strip.cols), digital)
             clipped += int(beyond)
-        if self.strip.input_weight is not None:
-            sums += codes.sum(dim=1, dtype=torch.float64)[:, None] * self.strip.input_weight
         return clipped
 
     # What is prepared once

@@ -163,6 +163,7 @@ class CrossbarLayer(nn.Module):
         geometry = self.placed.geometry
         unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
         x = input.unsqueeze(0) if unbatched else input
+        geometry.require(x, self.placed.name)
         per_sample = max(geometry.vector_count(x[:1]), 1) * self._elements_per_vector() if len(x) else 1
         step = max(CHUNK_ELEMENTS // per_sample, 1)
         parts = [self._compute(x[i : i + step]) for i in range(0, max(len(x), 1), step)]

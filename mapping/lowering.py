@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from crossbar import LayerShape
 from crossbar.vectors import Vectors
+from hwmodels.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,15 @@ class Geometry:
     def batched_dims(self) -> int:
         """Axes that an input with a batch axis has at least."""
         return 2 if self.kind == "Linear" else 4
+
+    def require(self, x: Tensor, layer: str) -> None:
+        """Raise UserError for a batched input that this layer does not take: kernels would read past its end."""
+        channels = self.groups * self.weight_shape[1] if self.kind == "Conv2d" else self.weight_shape[1]
+        axis = -3 if self.kind == "Conv2d" else -1
+        fits = x.dim() == 4 if self.kind == "Conv2d" else x.dim() >= 1
+        if not fits or x.shape[axis] != channels or (self.kind == "Conv2d" and min(self.output_size(x)) < 1):
+            wanted = f"(batch, {channels}, height, width) no smaller than its kernel" if axis == -3 else f"(…, {channels})"
+            raise UserError(f"Layer {layer!r} takes an input of shape {wanted}, not {tuple(x.shape)}.")
 
     def output_size(self, x: Tensor) -> tuple[int, int]:
         """Height and width of a convolution's output for input x (…, channels, height, width)."""
