@@ -5,8 +5,9 @@
 VGG-8 (616 M multiply-accumulates an image of 32 × 32 × 3, He-normal weights, uniform random images), 128 × 128 arrays,
 16 levels, pairs subtracted before the converter, 8-bit inputs, 8-bit converters. Plain torch float32 runs between the
 cases, in turn with them, so that both see the same machine; the ratio is that of the least times. Memory is the peak of
-one call above what the process held before it, for crossbars and for plain torch; beside them the sum of all the network's
-own layer outputs. accuracy: share of images with the same best class as the network on its levels (placed, ideal reads),
+one call above what the process held before it, for crossbars and for plain torch; beside them the sum of all the
+network's own layer outputs. accuracy: share of images with the same best class as the network on its levels (placed,
+ideal reads),
 relative error: of the scores against it; the weights are random, so this shows how far the reads stray, no more.
 """
 

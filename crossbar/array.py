@@ -41,10 +41,10 @@ class Array:
         y = array.mvm(x)                                  # about x @ weights
 
     spec: the arrays; input_scale: the input that the largest input code stands for, > 0; adc_full_scale_s: the
-    converters' full scale, column conductance [S] × DAC code, or None: what `spec.adc_range` says, from the inputs given
-    to `program` where that is "calibrated"; conductance_bits: hold conductances as signed fixed-point numbers of so many
-    bits, on the grid largest conductance / (2^(bits−1) − 1) (None: as they are); backend: "numba" (CPU), "torch" (the
-    inputs' device) or "auto" (`crossbar.engine` says how far they agree).
+    converters' full scale, column conductance [S] × DAC code, or None: what `spec.adc_range` says, from the inputs
+    given to `program` where that is "calibrated"; conductance_bits: hold conductances as signed fixed-point numbers of
+    so many bits, on the grid largest conductance / (2^(bits−1) − 1) (None: as they are); backend: "numba" (CPU),
+    "torch" (the inputs' device) or "auto" (`crossbar.engine` says how far they agree).
     Raises UserError for an input scale or full scale that is not positive and finite.
     """
 
@@ -105,7 +105,9 @@ class Array:
             )
         largest = float(np.abs(matrix).max()) if scale is None else float(scale)
         if not (np.isfinite(largest) and largest > 0):
-            raise UserError(f"The weight that the largest level stands for must be positive and finite, not {largest!r}.")
+            raise UserError(
+                f"The weight that the largest level stands for must be positive and finite, not {largest!r}."
+            )
         grid = LevelGrid(self.spec.weight_levels(), np.float64(largest))
         self._batch = matrix.shape[:-2]
         index = grid.index(matrix.reshape(-1, *matrix.shape[-2:]))
@@ -119,7 +121,9 @@ class Array:
         self.converter = None
         if full_scale is not None:
             assert self.spec.adc_bits is not None
-            self.converter = Converter.of_range(full_scale / unit, self.spec.adc_bits, signed=self.spec.signed_converter)
+            self.converter = Converter.of_range(
+                full_scale / unit, self.spec.adc_bits, signed=self.spec.signed_converter
+            )
         strips, unit = self._held(strips, unit)
         self._readers = [Reader(strip, self.spec, self.converter, self.backend) for strip in strips]
         self._value_of_one = self.input_scale / self._readers[0].code_top * unit / encoding.full_scale_s * largest
@@ -128,8 +132,8 @@ class Array:
     def mvm(self, x: Any) -> Any:
         """x @ weights as the arrays compute it.
 
-        x: (rows,) or (…, n, rows), numpy or torch, its leading axes those of the weights or broadcast to them; inputs of
-        both signs take two phases. Returns (cols,) or (…, n, cols) of the inputs' kind (float32), in input × weight.
+        x: (rows,) or (…, n, rows), numpy or torch, its leading axes those of the weights or broadcast to them; inputs
+        of both signs take two phases. Returns (cols,) or (…, n, cols) of the inputs' kind (float32), in input × weight.
         """
         return self.read(x).values
 
@@ -226,11 +230,13 @@ class Array:
         if spec.adc_range == "full":
             return spec.rows * spec.device.g_max_s * Reader(nominal[0], spec, None).cycle_top
         if spec.adc_range != "calibrated":
-            raise UserError(f"adc_range = {spec.adc_range!r} needs adc_full_scale_s here: Array(spec, adc_full_scale_s=…).")
+            raise UserError(
+                f"adc_range = {spec.adc_range!r} needs adc_full_scale_s here: Array(spec, adc_full_scale_s=…)."
+            )
         if calibration is None:
             raise UserError(
-                'adc_range = "calibrated" needs inputs: program(weights, calibration=x), or give adc_full_scale_s, or use '
-                'adc_range = "full".'
+                'adc_range = "calibrated" needs inputs: program(weights, calibration=x), or give adc_full_scale_s, or '
+                'use adc_range = "full".'
             )
         inputs = torch.from_numpy(_numbers(calibration, "calibration", 1).astype(np.float32))
         inputs = inputs.reshape(-1, inputs.shape[-1])

@@ -130,8 +130,8 @@ class Reader:
         """Read the strip with every vector and add what it gives, times sign, to a total; the clipped samples.
 
         total: (n, all columns), float32 or float64 and contiguous, in `unit`s; added to from `column` on. float32 only
-        while every total stays below 2²⁴ (`reach`). Memory beyond the total: a bit per bit of the strip's input codes, or
-        a block's. O(cycles · n · rows · planes · cols) additions at most, multiplications in one cycle.
+        while every total stays below 2²⁴ (`reach`). Memory beyond the total: a bit per bit of the strip's input codes,
+        or a block's. O(cycles · n · rows · planes · cols) additions at most, multiplications in one cycle.
         """
         if len(vectors) == 0:
             return 0
@@ -151,7 +151,7 @@ class Reader:
         _limit_threads()
         strip, bits = self.strip, self.spec.input_bits
         assert bits is not None
-        g, step, inverse, low, top = self._tables
+        g, transfer = self._tables
         words = np.empty((len(vectors), bits, -(-strip.g.shape[0] // kernels.WORD)), dtype=np.uint32)
         values = vectors.values
         if values.dtype not in (torch.uint8, torch.uint16):
@@ -164,7 +164,7 @@ class Reader:
             table = np.empty((words.shape[2] * kernels.WORD // 4 * kernels.SUBSETS, last - first), dtype=g.dtype)
             kernels.subset_sums(g, plane * strip.cols + first, table)
             clipped += kernels.lookup_read(
-                words, table, self.spec.dac_bits, weights, step, inverse, low, top,
+                words, table, self.spec.dac_bits, weights, transfer,
                 digital[plane, first:last], total.numpy(), column + first,
             )  # fmt: skip
         return int(clipped)
@@ -267,19 +267,16 @@ class Reader:
         return (self.strip.g != 0).any(dim=0).numpy()
 
     @cached_property
-    def _tables(self) -> tuple[np.ndarray, np.float32, np.float32, np.float32, np.float32]:
-        """The conductances that tables are built from, the step in their unit, its inverse or 0, and the code range."""
+    def _tables(self) -> tuple[np.ndarray, tuple[np.float32, np.float32, np.float32, np.float32]]:
+        """The conductances that tables are built from; in their unit: the step, its inverse or 0; the code range."""
         converter, sums = self.converting, self.sums
         assert converter is not None
-        low, top = np.float32(converter.low), np.float32(converter.top)
+        g, step, inverse = self.strip.g.numpy(), converter.step, 0.0
         if sums is not None and sums.reach * self.cycle_top < 2**15:
             inverse = exactness.exact_inverse(sums, converter.step, self.cycle_top)
-            if inverse:
-                g = (self.strip.g.numpy() / np.float32(sums.unit)).astype(np.int16)
-                return g, np.float32(1), np.float32(inverse), low, top
-            if sums.unit == 1:
-                return self.strip.g.numpy().astype(np.int16), np.float32(converter.step), np.float32(0), low, top
-        return self.strip.g.numpy(), np.float32(converter.step), np.float32(0), low, top
+            if inverse or sums.unit == 1:
+                g, step = (g / np.float32(sums.unit)).astype(np.int16), converter.step / sums.unit
+        return g, (np.float32(step), np.float32(inverse), np.float32(converter.low), np.float32(converter.top))
 
 
 def _are_whole(values: Tensor) -> bool:

@@ -49,8 +49,9 @@ class ArraySpec:
     adc_bits: resolution of the converters; None reads the exact sum (no converter).
     cols_per_adc: neighbouring columns that share a converter; default: all columns of the array.
     adc_range: full scale of the converters. "calibrated": the largest column sum of the layer's nominal arrays
-        over the calibration inputs; "full": the largest sum that the array could ever give; "grid": one step per unit of
-        the grid on which column sums of cells on their levels lie, so nothing is rounded and sums beyond the range clip.
+        over the calibration inputs; "full": the largest sum that the array could ever give; "grid": one step per unit
+        of the grid on which column sums of cells on their levels lie, so nothing is rounded and sums beyond the range
+        clip.
     r_word_ohm, r_bit_ohm: resistance of one segment of a word or bit line [Ω], 0 for an ideal wire;
     r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`).
     t_read_s: time of one array read [s]; the default is ISAAC's 100 ns cycle (Shafiee et al., ISCA 2016, §V).

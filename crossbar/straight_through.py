@@ -30,7 +30,7 @@ def quantise(x: Tensor, full_scale: float, bits: int | None, *, signed: bool = F
 
 
 def read(codes: Tensor, weight: Tensor, reader: Reader) -> Tensor:
-    """What a strip gives for input codes of both signs, with gradients to the codes and to the weights behind its cells.
+    """What a strip gives for input codes of both signs, with gradients to codes and to the weights behind the cells.
 
     codes: (n, rows), negative ones take a phase of their own; weight: (rows, cols) latent weights in conductance units,
     only their gradient is used; reader: the strip as it stands. Returns (n, cols) float32 in conductance unit × input

@@ -133,8 +133,8 @@ class _Measure:
         found = [whole_sums(at.strip.g) for at in self.strips]
         if any(sums is None for sums in found):
             raise UserError(
-                f'Layer {self.layer.name!r}: adc_range = "grid" needs cells whose levels lie on a common grid and ideal '
-                "wires (its nominal conductances are no whole multiples of one unit); use calibrated or full."
+                f'Layer {self.layer.name!r}: adc_range = "grid" needs cells whose levels lie on a common grid and '
+                "ideal wires (its nominal conductances are no whole multiples of one unit); use calibrated or full."
             )
         units = [int(sums.unit) for sums in found if sums is not None and sums.reach]
         return float(np.gcd.reduce(units)) if units else 1.0

@@ -95,4 +95,6 @@ def _driven_anywhere(x: Tensor, placed: LayerPlacement, spec: ArraySpec, signed_
 
 
 def _not_a_number(layer: str) -> UserError:
-    return UserError(f"An input of layer {layer!r} is not a number (NaN), which no voltage stands for; check the inputs.")
+    return UserError(
+        f"An input of layer {layer!r} is not a number (NaN), which no voltage stands for; check the inputs."
+    )

@@ -1,4 +1,4 @@
-"""Training against the arrays: the forward pass runs on noisy cells and real converters, gradients reach the weights."""
+"""Training against the arrays: forward on noisy cells and real converters, gradients back to the weights."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def _compute(
         full_scale = calibration.adc_full_scale_s / unit
         converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
     signed = calibration.signed or spec.input_bits is None
-    vectors = geometry.vectors(straight_through.quantise(x.float(), calibration.input_scale, spec.input_bits, signed=signed))
+    vectors = geometry.vectors(
+        straight_through.quantise(x.float(), calibration.input_scale, spec.input_bits, signed=signed)
+    )
     # A weight of `scale` stands on full_scale / unit of conductance.
     scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoding.full_scale_s)

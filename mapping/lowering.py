@@ -48,7 +48,9 @@ class Geometry:
         axis = -3 if self.kind == "Conv2d" else -1
         fits = x.dim() == 4 if self.kind == "Conv2d" else x.dim() >= 1
         if not fits or x.shape[axis] != channels or (self.kind == "Conv2d" and min(self.output_size(x)) < 1):
-            wanted = f"(batch, {channels}, height, width) no smaller than its kernel" if axis == -3 else f"(…, {channels})"
+            wanted = (
+                f"(batch, {channels}, height, width) no smaller than its kernel" if axis == -3 else f"(…, {channels})"
+            )
             raise UserError(f"Layer {layer!r} takes an input of shape {wanted}, not {tuple(x.shape)}.")
 
     def output_size(self, x: Tensor) -> tuple[int, int]:
@@ -67,9 +69,9 @@ class Geometry:
         return images * height * width
 
     def gather(self, x: Tensor) -> tuple[Vectors, Tensor]:
-        """Input (batch, channels, height, width) or (…, features) as places in memory: vectors and (groups, rows) offsets.
+        """Input (batch, channels, height, width) or (…, features) as places in memory: vectors, (groups, rows) offsets.
 
-        The vectors have no offsets of their own yet; `replace(vectors, offset=offsets[group, rows])` drives chosen rows.
+        The vectors start with all rows; `replace(vectors, offset=offsets[group, rows])` drives chosen ones.
         Nothing is written out but the padding.
         """
         if self.kind == "Linear":

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -39,12 +41,14 @@ def test_converters_come_closer_with_every_bit():
         spec = ArraySpec(rows=64, cols=20, device="ideal", input_bits=bits, adc_bits=bits + 2)
         array = Array(spec, input_scale=0.5).program(weights, calibration=x)
         errors.append(np.abs(array.mvm(x) - x @ array.weights).max())
-    assert all(later < earlier / 2 for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later < earlier / 2 for earlier, later in pairwise(errors))
 
 
 def test_one_vector_many_arrays_torch_and_numpy_agree():
     weights = _weights(2, 3, 16, 8)
-    array = Array(ArraySpec(rows=16, cols=8, device="yuan2019", adc_range="full"), input_scale=1.0).program(weights, seed=3)
+    array = Array(ArraySpec(rows=16, cols=8, device="yuan2019", adc_range="full"), input_scale=1.0).program(
+        weights, seed=3
+    )
     x = _inputs(16)
     one = array.mvm(x)
     assert isinstance(one, np.ndarray)
@@ -83,7 +87,9 @@ def test_behind_wires_it_is_the_circuit_solved_node_by_node():
     )
     array, x = Array(spec).program(_weights(10, 6)), _inputs(5, 10)
     grid = crossbar.LevelGrid(spec.weight_levels(), np.float64(np.abs(_weights(10, 6)).max()))
-    targets = spec.encoding.conductances(spec.encoding.encode(grid.index(_weights(10, 6)), np.ones((10, 6), dtype=bool)))
+    targets = spec.encoding.conductances(
+        spec.encoding.encode(grid.index(_weights(10, 6)), np.ones((10, 6), dtype=bool))
+    )
     currents = 0
     for sign, target in zip((1, -1), targets[:, 0], strict=True):
         currents = currents + sign * solve(target, x, 20.0, 30.0, r_sink=2 * 30.0).currents

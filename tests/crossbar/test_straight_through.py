@@ -43,7 +43,7 @@ def test_a_strips_gradients_are_those_of_its_effective_weights():
 
 
 def test_clipped_conversions_pass_nothing_on():
-    """Halves of a pair whose converters always clip: all gradient gone; a range that only low cycles overrun: a share."""
+    """Where converters always clip, all gradient is gone; where one cycle's do, that cycle's share."""
     strip = _strip()
     strip = replace(strip, g=strip.g + 5)
     codes = torch.full((3, 12), 255.0, requires_grad=True)
@@ -63,7 +63,9 @@ def test_clipped_conversions_pass_nothing_on():
 def test_ideal_inputs_and_no_converter_are_plain_torch():
     strip, spec = _strip(), SPEC.with_(input_bits=None, adc_bits=None)
     x = torch.randn(6, 12, requires_grad=True)
-    y = straight_through.read(straight_through.quantise(x, 2.0, None, signed=True), torch.zeros(12, 5), Reader(strip, spec, None))
+    y = straight_through.read(
+        straight_through.quantise(x, 2.0, None, signed=True), torch.zeros(12, 5), Reader(strip, spec, None)
+    )
     wanted = x / 2 @ (strip.g[:, :5] - strip.g[:, 5:])
     assert torch.allclose(y, wanted, rtol=1e-4, atol=1e-4)
     found = torch.autograd.grad(y.square().sum(), x)[0]

@@ -12,7 +12,9 @@ from hwmodels.errors import UserError
 from mapping.hardware_aware import wrap
 
 
-@pytest.mark.parametrize("changes", [{}, {"dac_bits": 6}, {"pair_subtraction": "analog"}, {"input_bits": None, "adc_bits": None}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"dac_bits": 6}, {"pair_subtraction": "analog"}, {"input_bits": None, "adc_bits": None}]
+)
 def test_forward_is_that_of_the_crossbar_network(network, images, spec, changes):
     array = spec.with_(device=Device.load("yuan2019"), **changes)
     aware = wrap(network, array, images, seed=3).eval()

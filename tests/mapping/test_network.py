@@ -250,7 +250,7 @@ def test_wide_input_codes_and_conductances_in_fixed_point(network, images, spec)
 
 @pytest.mark.parametrize("subtraction", ["digital", "analog"])
 def test_a_lossless_converter_is_one_product(network, images, spec, subtraction):
-    """One step per unit of the grid and bits enough: the layers' products equal those without a converter, bit for bit."""
+    """One step per unit of the grid and bits enough: the same as without a converter, bit for bit."""
     array = spec.with_(adc_range="grid", adc_bits=14, pair_subtraction=subtraction)
     chip = mapping.CrossbarNetwork(mapping.place(network, array, images))
     ideal = mapping.CrossbarNetwork(mapping.place(network, array.with_(adc_bits=None, adc_range="calibrated"), images))
