@@ -108,7 +108,7 @@ class Array:
             raise UserError(
                 f"The weight that the largest level stands for must be positive and finite, not {largest!r}."
             )
-        grid = LevelGrid(self.spec.weight_levels(), np.float64(largest))
+        grid = LevelGrid(self.spec.weight_levels(), np.array(largest))
         self._batch = matrix.shape[:-2]
         index = grid.index(matrix.reshape(-1, *matrix.shape[-2:]))
         self.weights = grid.weights(index).reshape(matrix.shape)
@@ -144,7 +144,7 @@ class Array:
         inputs = x if isinstance(x, Tensor) else torch.from_numpy(_numbers(x, "x", 1).astype(np.float32))
         if bool(inputs.isnan().any()):
             raise UserError("x holds values that are not numbers (NaN), which no voltage stands for.")
-        rows, cols = self.weights.shape[-2:]
+        rows, cols = self.weights.shape[-2], self.weights.shape[-1]
         if inputs.shape[-1:] != (rows,):
             raise UserError(f"x has the shape {tuple(inputs.shape)}, but its last axis must be the {rows} word lines.")
         vectors = inputs.float().reshape(1, rows) if inputs.dim() == 1 else inputs.float()

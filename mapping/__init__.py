@@ -1,5 +1,7 @@
 """From a network to its placement on arrays, and the network that runs there."""
 
+from mapping.hardware_aware import HardwareAware as HardwareAware
+from mapping.hardware_aware import wrap as wrap
 from mapping.network import CrossbarNetwork as CrossbarNetwork
 from mapping.place import place as place
 from mapping.placement import Placement as Placement

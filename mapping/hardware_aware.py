@@ -28,16 +28,25 @@ class HardwareAware(nn.Module):
     """A network whose Conv2d and Linear layers compute on arrays while it is trained.
 
     model: the network; its parameters are this module's, so an optimiser of either trains both. placement: where its
-    weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed, `calibrate` takes them anew.
+    weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed until `calibrate` takes them
+    anew, by itself every `calibrate_every` training calls.
     Every call writes the weights as they are now to the cells: nearest level, programming errors, faults, wires; in
     training mode every call is another chip, drawn from (seed, call), in evaluation mode all are the chip `seed`.
-    Gradients go straight through rounding (`crossbar.straight_through`): with respect to inputs through the conductances
-    as they stand, errors and wires included; with respect to weights as if a weight and its cells changed alike. Masked
-    weights get none.
+    Gradients go straight through rounding (`crossbar.straight_through`): with respect to inputs through the
+    conductances as they stand, errors and wires included; with respect to weights as if a weight and its cells changed
+    alike. Masked weights get none.
     """
 
-    def __init__(self, model: nn.Module, placement: Placement, *, seed: int = 0) -> None:
-        """Take over a network and its placement."""
+    def __init__(
+        self,
+        model: nn.Module,
+        placement: Placement,
+        *,
+        seed: int = 0,
+        example_input: Inputs | None = None,
+        calibrate_every: int | None = None,
+    ) -> None:
+        """Take over a network and its placement; recalibrate on the example at every so many training calls."""
         super().__init__()
         if placement.array.adc_bits is not None and any(
             layer.calibration.adc_full_scale_s <= 0 for layer in placement.layers.values()
@@ -47,6 +56,8 @@ class HardwareAware(nn.Module):
         self.placement = placement
         self.seed = seed
         self.calls = 0
+        self.example_input = example_input
+        self.calibrate_every = calibrate_every
 
     def calibrate(self, example_input: Inputs) -> None:
         """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
@@ -56,6 +67,9 @@ class HardwareAware(nn.Module):
         """The network's forward, its placed layers on arrays."""
         chip = self.seed
         if self.training:
+            if self.calibrate_every and self.calls and self.calls % self.calibrate_every == 0:
+                assert self.example_input is not None
+                self.calibrate(self.example_input)
             self.calls += 1
             chip = (self.seed + self.calls * 0x9E3779B97F4A7C15) % 2**64
         with self._on_arrays(chip):
@@ -91,13 +105,22 @@ class HardwareAware(nn.Module):
         return found
 
 
-def wrap(model: nn.Module, array: ArraySpec, example_input: Inputs, *, seed: int = 0) -> HardwareAware:
+def wrap(
+    model: nn.Module, array: ArraySpec, example_input: Inputs, *, seed: int = 0, calibrate_every: int | None = 20
+) -> HardwareAware:
     """A network to train against the arrays it will run on: `model` with its layers on `array`.
 
-    example_input: as in `mapping.place`, a few dozen real inputs that set the ranges. seed: of the chips. Weights of the
-    model stay floats; train the returned module, then place the model.
+    example_input: as in `mapping.place`, a few dozen real inputs that set the ranges. seed: of the chips. The model's
+    weights stay floats; train the returned module, then place the model. calibrate_every: training calls after which
+    level grids and ranges follow the weights (None: they stay; `calibrate` takes them anew when asked to).
+    Raises UserError as `mapping.place` does, and for a number of calls below 1.
     """
-    return HardwareAware(model, place(model, array, example_input), seed=seed)
+    if calibrate_every is not None and calibrate_every < 1:
+        raise UserError(
+            f"calibrate_every must be at least 1 training call, or None for never, not {calibrate_every!r}."
+        )
+    placement = place(model, array, example_input)
+    return HardwareAware(model, placement, seed=seed, example_input=example_input, calibrate_every=calibrate_every)
 
 
 def _with_weights(placed: LayerPlacement, module: nn.Module) -> LayerPlacement:

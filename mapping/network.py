@@ -22,8 +22,10 @@ class CrossbarNetwork(nn.Module):
 
     placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
     column) alone, so the same seed gives the same chip. network: the original module, if the placement was
-    loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
-    converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
+    loaded without one. conductance_bits: hold every layer's conductances as signed fixed-point numbers of so many bits,
+    2 … 16, whole multiples of its largest conductance (behind an analog subtraction: difference) / (2^(bits−1) − 1);
+    None: as programmed. Integer products read them faster. Always in evaluation mode. With an ideal device, no DAC
+    (`input_bits=None`) and no converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class CrossbarNetwork(nn.Module):
     ) -> None:
         """Build the network and program its cells."""
         super().__init__()
+        if conductance_bits is not None and not 2 <= conductance_bits <= 16:
+            raise UserError(f"conductance_bits must be from 2 to 16, not {conductance_bits!r}.")
         self.placement = placement
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}

@@ -53,6 +53,22 @@ def test_a_training_call_is_a_new_chip_and_an_evaluation_call_is_not(network, im
     assert all("forward" not in vars(module) for module in network.modules())
 
 
+def test_ranges_and_level_grids_follow_the_weights(network, images, spec):
+    network.eval()
+    aware = wrap(network, spec, images, calibrate_every=2)
+    aware.training = True
+    before = float(aware.placement.layers["8"].grid.scale)
+    with torch.no_grad():
+        network[8].weight *= 4
+        aware(images)
+        aware(images)
+        assert float(aware.placement.layers["8"].grid.scale) == before
+        aware(images)
+    assert float(aware.placement.layers["8"].grid.scale) == pytest.approx(4 * before)
+    with pytest.raises(UserError, match="calibrate_every must be at least 1"):
+        wrap(network, spec, images, calibrate_every=0)
+
+
 def test_the_layers_own_forward_comes_back_after_an_error(network, images, spec):
     aware = wrap(network, spec, images)
     with pytest.raises(UserError, match=r"Layer '0' takes an input of shape \(batch, 3, "):

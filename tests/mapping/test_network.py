@@ -248,6 +248,11 @@ def test_wide_input_codes_and_conductances_in_fixed_point(network, images, spec)
     assert errors[1] < 0.03 * float(exact.norm())
 
 
+def test_conductances_in_no_such_fixed_point_are_refused(network, images, spec):
+    with pytest.raises(UserError, match="conductance_bits must be from 2 to 16, not 1"):
+        mapping.CrossbarNetwork(mapping.place(network, spec, images), conductance_bits=1)
+
+
 @pytest.mark.parametrize("subtraction", ["digital", "analog"])
 def test_a_lossless_converter_is_one_product(network, images, spec, subtraction):
     """One step per unit of the grid and bits enough: the same as without a converter, bit for bit."""
