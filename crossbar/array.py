@@ -69,7 +69,7 @@ class Array:
         self.conductance_bits = conductance_bits
         self.backend: Backend = backend
         self.converter: Converter | None = None
-        self.weights = np.zeros((0, 0, 0), dtype=np.float32)
+        self.weights: np.ndarray = np.zeros((0, 0, 0), dtype=np.float32)
         self._readers: list[Reader] = []
         self._batch: tuple[int, ...] = ()
         self._value_of_one = 0.0
