@@ -4,8 +4,8 @@
 
 Random weights (their values do not matter to the time), 128 × 128 arrays, two cells of 16 levels a magnitude, positive
 and negative weights on separate arrays, open crossings where no weight stands. One thread; processor seconds are those
-of `mapping.cells.behind_wires`, array by array as a network on crossbars asks for them; neither placing nor programming
-is counted.
+of `crossbar.array_circuit.behind_wires`, array by array as a network on crossbars asks for them; neither placing nor
+programming is counted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 
 import mapping
 from crossbar import ArraySpec
+from crossbar.array_circuit import behind_wires
 from experiments.networks import vgg16
 from hwmodels import Device
-from mapping.cells import behind_wires
 
 
 def main() -> None:

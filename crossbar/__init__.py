@@ -1,5 +1,7 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from typing import TYPE_CHECKING, Any
+
 from crossbar.circuit import Wiring as Wiring
 from crossbar.encodings import OPEN as OPEN
 from crossbar.encodings import CellCodes as CellCodes
@@ -30,3 +32,15 @@ from crossbar.wires import effective_conductance_reference as effective_conducta
 from crossbar.wires_fast import Approximation as Approximation
 from crossbar.wires_fast import ApproximationWarning as ApproximationWarning
 from crossbar.wires_fast import approximate_conductance as approximate_conductance
+
+if TYPE_CHECKING:
+    from crossbar.array import Array as Array
+
+
+def __getattr__(name: str) -> Any:
+    """`Array` brings torch along, so it loads when it is first asked for."""
+    if name != "Array":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from crossbar.array import Array
+
+    return Array

@@ -58,7 +58,9 @@ class ArraySpec:
     adc_bits: resolution of the converters; None reads the exact sum (no converter).
     cols_per_adc: neighbouring columns that share a converter; default: all columns of the array.
     adc_range: full scale of the converters. "calibrated": the largest column sum of the layer's nominal arrays
-        over the calibration inputs; "full": the largest sum that the array could ever give.
+        over the calibration inputs; "full": the largest sum that the array could ever give; "grid": one step per unit
+        of the grid on which column sums of cells on their levels lie, so nothing is rounded and sums beyond the range
+        clip.
     r_word_ohm, r_bit_ohm: resistance of one segment of a word or bit line [Ω], 0 for an ideal wire;
     r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`);
     r_access_ohm: of the access transistor in series with every cell [Ω]; 0: none (1R).
@@ -88,7 +90,7 @@ class ArraySpec:
     dac_bits: Count = 1
     adc_bits: Count | None = 8
     cols_per_adc: Count | None = None
-    adc_range: Literal["calibrated", "full"] = "calibrated"
+    adc_range: Literal["calibrated", "full", "grid"] = "calibrated"
     r_word_ohm: NonNegative = 0.0
     r_bit_ohm: NonNegative = 0.0
     r_source_ohm: NonNegative = 0.0

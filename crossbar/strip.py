@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from crossbar.converters import Converter, adc_codes, input_cycles
+from crossbar.engine import Backend, Reader
 from crossbar.spec import ArraySpec
+from crossbar.vectors import Vectors
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,19 @@ class Strip:
         }
         return replace(self, g=self.g.to(device), **moved)
 
+    def rounded(self, unit: float) -> Strip:
+        """The same strip with its conductances held as whole multiples of `unit` (in units of `unit_s`, > 0).
+
+        Fixed point: every conductance moves by at most unit / 2, and sums become whole numbers, so integer products
+        read them. 1 in the result means unit · unit_s, so the converter's step has to be divided by `unit` as well.
+        """
+        return replace(
+            self,
+            g=(self.g / unit).round_(),
+            unit_s=self.unit_s * unit,
+            input_weight=None if self.input_weight is None else self.input_weight / unit,
+        )
+
     def column_sums(self, codes: Tensor) -> Tensor:
         """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
@@ -69,40 +84,18 @@ class Strip:
             default=0.0,
         )
 
-    def read(self, codes: Tensor, spec: ArraySpec, converter: Converter | None) -> StripRead:
+    def read(
+        self, codes: Tensor, spec: ArraySpec, converter: Converter | None, *, backend: Backend = "auto"
+    ) -> StripRead:
         """Drive the strip with input codes and add up what its converters say.
 
         codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
-        exact sum. Without a converter the input cycles add up to the whole code exactly, so one product serves them
-        all. Cost: O(cycles · n · rows · planes · cols).
+        exact sum; backend: "numba" (CPU), "torch" (any device) or "auto". `crossbar.engine` chooses the product.
         """
-        clipped = samples = 0
-        if spec.adc_bits is None or converter is None:
-            total = self._weighted(self.column_sums(codes).double())
-        else:
-            total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-            for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
-                sums = self.column_sums(cycle)
-                samples += sums.numel()
-                clipped += self._convert_and_add(sums, converter, weight, total)
-            total *= converter.step
-        if self.input_weight is not None:
-            total += codes.sum(dim=1, dtype=torch.float64)[:, None] * self.input_weight
-        return StripRead(sums=total, clipped=clipped, samples=samples)
-
-    def _convert_and_add(self, sums: Tensor, converter: Converter, weight: float, total: Tensor) -> int:
-        if self.column_sign is None:
-            return convert_and_add(sums, converter, weight * self.plane_weights, total)
-        codes, clipped = adc_codes(sums, converter)
-        total += weight * self._weighted(codes.double())
-        return int(clipped)
-
-    def _weighted(self, sums: Tensor) -> Tensor:
-        """Σ over planes of weight · sign · sum: (n, planes · cols) → (n, cols), float64."""
-        if self.column_sign is not None:
-            sums = sums * self.column_sign
-        weights = torch.from_numpy(self.plane_weights).to(sums.device)
-        return torch.einsum("nkc,k->nc", sums.view(sums.shape[0], -1, self.cols), weights)
+        reader = Reader(self, spec, converter, backend)
+        total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
+        clipped = reader.add_to(total, 0, Vectors.of_matrix(codes))
+        return StripRead(sums=total * reader.unit, clipped=clipped, samples=reader.samples(codes.shape[0]))
 
 
 def convert_and_add(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:

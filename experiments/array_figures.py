@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from crossbar import Solution, effective_conductance, pictures
+from crossbar.array_circuit import ArrayCircuit
 from experiments import drawing
-from mapping.cells import ArrayCircuit
 
 
 def maps(array: ArrayCircuit, solution: Solution, name: str) -> drawing.Draw:

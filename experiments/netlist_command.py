@@ -100,8 +100,8 @@ def _pieces(placement: Placement, layer: str | None, array: int | None) -> list[
 def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     """Write the netlist, and what else was asked for."""
     from crossbar import solve, write_netlist
+    from crossbar.array_circuit import circuit
     from hwmodels import program
-    from mapping.cells import circuit
 
     spec, contents = placement.array, pieces[0].contents
     g = contents.target

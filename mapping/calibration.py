@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from crossbar import ArraySpec
 from crossbar.converters import input_cycles
+from crossbar.exactness import whole_sums
+from hwmodels.errors import UserError
 from mapping.cells import nominal
 from mapping.layer import CHUNK_ELEMENTS, layer_codes
 from mapping.pieces import Piece
@@ -119,7 +121,7 @@ class _Measure:
         for _, cycle in input_cycles(vectors, spec.input_bits, spec.dac_bits):
             drive = (cycle / top).square().sum(dim=0, dtype=torch.float64)
             self.drive = drive if self.drive is None else self.drive + drive
-        if spec.adc_bits is None or spec.adc_range == "full":
+        if spec.adc_bits is None or spec.adc_range != "calibrated":
             return
         for at in self.strips:
             step = max(CHUNK_ELEMENTS // at.strip.g.shape[1], 1)
@@ -127,12 +129,26 @@ class _Measure:
                 part = vectors[start : start + step, at.group, at.rows]
                 self.largest = max(self.largest, at.strip.largest_sum(part, spec))
 
+    def _grid_unit(self) -> float:
+        """The largest number of which every nominal conductance of the layer is a whole multiple; 1 without cells."""
+        found = [whole_sums(at.strip.g) for at in self.strips]
+        if any(sums is None for sums in found):
+            raise UserError(
+                f'Layer {self.layer.name!r}: adc_range = "grid" needs cells whose levels lie on a common grid and '
+                "ideal wires (its nominal conductances are no whole multiples of one unit); use calibrated or full."
+            )
+        units = [int(sums.unit) for sums in found if sums is not None and sums.reach]
+        return float(np.gcd.reduce(units)) if units else 1.0
+
     def result(self) -> Calibration:
         """The layer's calibration."""
         spec = self.spec
         full_scale = self.largest * unit_conductance(spec)
         if spec.adc_range == "full":
             full_scale = spec.largest_sum_s
+        if spec.adc_range == "grid" and spec.adc_bits is not None:
+            top = 2 ** (spec.adc_bits - 1) - 1 if spec.signed_converter else 2**spec.adc_bits - 1
+            full_scale = max(top, 1) * self._grid_unit() * unit_conductance(spec)
         if spec.adc_bits is None:
             full_scale = 0.0
         assert self.drive is not None

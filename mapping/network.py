@@ -25,8 +25,11 @@ class CrossbarNetwork(nn.Module):
     placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
     column) alone, so the same seed gives the same chip. conditions: how long after programming and at which temperature
     the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
-    placement was loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
-    converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
+    placement was loaded without one. conductance_bits: hold every layer's conductances as signed fixed-point numbers of
+    so many bits, 2 … 16, whole multiples of its largest conductance (behind an analog subtraction: difference) /
+    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. Always in evaluation mode. With an ideal
+    device, no DAC (`input_bits=None`) and no converter (`adc_bits=None`) it equals `placement.reference()` to float
+    rounding.
     """
 
     def __init__(
@@ -36,16 +39,21 @@ class CrossbarNetwork(nn.Module):
         seed: int = 0,
         conditions: Conditions | None = None,
         network: nn.Module | None = None,
+        conductance_bits: int | None = None,
     ) -> None:
         """Build the network and program its cells."""
         super().__init__()
+        if conductance_bits is not None and not 2 <= conductance_bits <= 16:
+            raise UserError(f"conductance_bits must be from 2 to 16, not {conductance_bits!r}.")
         self.placement = placement
         self.conditions = conditions or Conditions()
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
             module = self.model.get_submodule(layer.name)
-            replacement = CrossbarLayer(layer, placement.array, getattr(module, "bias", None))
+            replacement = CrossbarLayer(
+                layer, placement.array, getattr(module, "bias", None), conductance_bits=conductance_bits
+            )
             self._layers[layer.name] = replacement
             for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
                 self.model = _replaced(self.model, name, replacement)

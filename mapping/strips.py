@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crossbar import ArraySpec
+from crossbar.planes import strip_of
 from crossbar.strip import Strip
 from mapping.pieces import Piece
 from mapping.placement import LayerPlacement
@@ -27,6 +29,11 @@ class PlacedStrip:
     rows: Tensor
     cols: Tensor
     strip: Strip
+
+    @cached_property
+    def contiguous(self) -> bool:
+        """Whether the matrix columns stand side by side."""
+        return self.cols.numel() > 0 and int(self.cols[-1] - self.cols[0]) == self.cols.numel() - 1
 
     def to(self, device: torch.device | str) -> PlacedStrip:
         """The same on another torch device."""
@@ -54,12 +61,13 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
         tiles = [layer.tiles[number] for number in numbers]
         planes = [converted_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
         signs = [layer.signs[number] if layer.signs else None for number in numbers]
+        widths = [tile.cols.size for tile in tiles]
         strips.append(
             PlacedStrip(
                 group=tiles[0].group,
                 rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
                 cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
-                strip=_strip(np.concatenate(planes, axis=2), tiles, signs, spec),
+                strip=strip_of(np.concatenate(planes, axis=2), unit_conductance(spec), spec.encoder, signs, widths),
             )
         )
     return strips
@@ -78,29 +86,3 @@ def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Co
         else:
             g[:, encoder.planes.index((piece.sign, piece.slice))] = cells(piece)
     return g
-
-
-def _strip(g: np.ndarray, tiles: list[Tile], signs: list[np.ndarray | None], spec: ArraySpec) -> Strip:
-    """The strip of tiles that share word lines; g: (rows, planes, cols) [S], the tiles side by side, overwritten."""
-    unit, encoder = unit_conductance(spec), spec.encoder
-    rows, _, cols = g.shape
-    g /= unit
-    weights = [encoder.input_weight_s(own, tile.cols.size) for own, tile in zip(signs, tiles, strict=True)]
-    column_sign = [encoder.column_sign(own) for own in signs]
-    return Strip(
-        g=torch.from_numpy(g.astype(np.float32).reshape(rows, -1)),
-        unit_s=unit,
-        cols=cols,
-        plane_weights=encoder.plane_weights,
-        signed=encoder.analog,
-        column_sign=_tensor(column_sign, np.float32, 1.0),
-        input_weight=_tensor(weights, np.float64, 1 / unit),
-    )
-
-
-def _tensor(parts: Sequence[np.ndarray | None], dtype: type, factor: float) -> Tensor | None:
-    """The tiles' digital terms (…, cols), times a factor, side by side in one row; None where there are none."""
-    given = [part for part in parts if part is not None]
-    if not given:
-        return None
-    return torch.from_numpy((np.concatenate(given, axis=-1) * factor).astype(dtype).reshape(-1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossbar import ApproximationWarning, ArraySpec, Wiring, solve
-from mapping.cells import behind_wires
+from crossbar.array_circuit import behind_wires
 
 WIRES = {"r_word_ohm": 20.0, "r_bit_ohm": 30.0, "r_source_ohm": 500.0, "r_sink_ohm": 700.0}
 USED, COLS = 9, 5

@@ -224,6 +224,54 @@ def test_mismatch_has_the_devices_spread(images, ideal):
     assert ratio.mean() == pytest.approx(0, abs=4 * 0.1 / np.sqrt(ratio.size))
 
 
+def test_inputs_that_do_not_fit_are_refused(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec, images))
+    for wrong in (images[:, :2], images[:, :, :0]):
+        with pytest.raises(UserError, match="Layer '0' takes an input of shape"):
+            chip(wrong)
+    with pytest.raises(UserError, match="Layer '8' takes an input of shape"):
+        chip(torch.rand(2, 3, 6, 6))
+    with pytest.raises(UserError, match="input of layer '0' is not a number"):
+        chip(images * float("nan"))
+
+
+def test_wide_input_codes_and_conductances_in_fixed_point(network, images, spec):
+    """16-bit inputs take two bytes a code; 8-bit conductances move outputs a little, 3-bit ones a lot."""
+    placement = mapping.place(network, spec.with_(input_bits=10, adc_bits=16, device=Device.load("yuan2019")), images)
+    with torch.no_grad():
+        exact = mapping.CrossbarNetwork(placement, seed=1)(images)
+        errors = [
+            float((mapping.CrossbarNetwork(placement, seed=1, conductance_bits=bits)(images) - exact).norm())
+            for bits in (12, 8, 5)
+        ]
+    assert 0 < errors[0] < errors[1] < errors[2]
+    assert errors[1] < 0.03 * float(exact.norm())
+
+
+def test_conductances_in_no_such_fixed_point_are_refused(network, images, spec):
+    with pytest.raises(UserError, match="conductance_bits must be from 2 to 16, not 1"):
+        mapping.CrossbarNetwork(mapping.place(network, spec, images), conductance_bits=1)
+
+
+@pytest.mark.parametrize("subtraction", ["digital", "analog"])
+def test_a_lossless_converter_is_one_product(network, images, spec, subtraction):
+    """One step per unit of the grid and bits enough: the same as without a converter, bit for bit."""
+    array = spec.with_(adc_range="grid", adc_bits=14, pair_subtraction=subtraction)
+    chip = mapping.CrossbarNetwork(mapping.place(network, array, images))
+    ideal = mapping.CrossbarNetwork(mapping.place(network, array.with_(adc_bits=None, adc_range="calibrated"), images))
+    with torch.no_grad():
+        assert torch.equal(chip(images), ideal(images))
+    assert all(layer._state.whole_weight is not None for layer in chip._layers.values())
+    counts = chip.clipping()["0"]
+    assert counts.adc_samples > 0
+    assert counts.adc_clipped == 0
+
+
+def test_a_grid_range_needs_a_grid(network, images, spec):
+    with pytest.raises(UserError, match='adc_range = "grid" needs cells whose levels lie on a common grid'):
+        mapping.place(network, spec.with_(adc_range="grid", r_word_ohm=1.0), images)
+
+
 def test_clipping_is_counted(network, images, spec):
     placement = mapping.place(network, spec, images)
     chip = mapping.CrossbarNetwork(placement)

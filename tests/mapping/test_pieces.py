@@ -5,8 +5,9 @@ from torch import nn
 
 import mapping
 from crossbar import OPEN
+from crossbar.array_circuit import behind_wires
 from hwmodels import estimate
-from mapping.cells import behind_wires, nominal, programmed
+from mapping.cells import nominal, programmed
 
 
 @pytest.fixture
