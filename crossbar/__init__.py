@@ -1,7 +1,10 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from crossbar.converter_errors import AdcErrors as AdcErrors
+from crossbar.converter_errors import DacErrors as DacErrors
 from crossbar.encoding import OPEN as OPEN
 from crossbar.encoding import PairEncoding as PairEncoding
+from crossbar.histogram import CodeHistogram as CodeHistogram
 from crossbar.levels import LevelGrid as LevelGrid
 from crossbar.netlist import run_netlist as run_netlist
 from crossbar.netlist import write_netlist as write_netlist

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossbar import readout
+from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter, adc_codes, input_cycles
 from crossbar.spec import ArraySpec
 
@@ -37,6 +39,9 @@ class Strip:
     column_sign: (planes · cols,) float32 of ±1 that a code is multiplied by (flipped columns, fragments of one sign),
     or None: all +1. input_weight: (cols,) float64 in units of `unit_s`, times the digital sum of the input codes added
     to each column (offset, flipped columns), or None: nothing.
+    place: (2, planes · cols) int64, array and bit line of every column (the positive half's of a subtracted pair),
+    array −1 where none stands, or None: not told; errors of converters are drawn by it. drive_offset: (planes · cols,)
+    float64 [conductance unit × DAC code], what the offsets of the drivers add to every sum, or None: nothing.
     """
 
     g: Tensor
@@ -46,12 +51,15 @@ class Strip:
     signed: bool = False
     column_sign: Tensor | None = None
     input_weight: Tensor | None = None
+    place: np.ndarray | None = None
+    drive_offset: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Strip:
         """The same strip on another torch device."""
         moved = {
             name: None if value is None else value.to(device)
-            for name, value in (("column_sign", self.column_sign), ("input_weight", self.input_weight))
+            for name in ("column_sign", "input_weight", "drive_offset")
+            for value in (getattr(self, name),)
         }
         return replace(self, g=self.g.to(device), **moved)
 
@@ -59,29 +67,32 @@ class Strip:
         """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
 
-    def largest_sum(self, codes: Tensor, spec: ArraySpec) -> float:
-        """The largest magnitude of a column sum over all input cycles [conductance unit × DAC code]."""
-        return max(
-            (
-                float(self.column_sums(cycle).abs().max())
-                for _, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits)
-            ),
-            default=0.0,
-        )
-
-    def read(self, codes: Tensor, spec: ArraySpec, converter: Converter | None) -> StripRead:
+    def read(
+        self,
+        codes: Tensor,
+        spec: ArraySpec,
+        converter: Converter | ColumnConverters | None,
+        *,
+        signed: bool = False,
+        first: int = 0,
+        phase: int = 0,
+    ) -> StripRead:
         """Drive the strip with input codes and add up what its converters say.
 
         codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
-        exact sum. Without a converter the input cycles add up to the whole code exactly, so one product serves them
+        exact sum; `ColumnConverters` where columns differ or err. signed: codes in two's complement. first, phase:
+        number of the first vector since the chip was programmed, and of its phase; noise is drawn by them.
+        Without a converter the input cycles add up to the whole code exactly, so one product serves them
         all. Cost: O(cycles · n · rows · planes · cols).
         """
         clipped = samples = 0
-        if spec.adc_bits is None or converter is None:
+        if isinstance(converter, ColumnConverters) or readout.errs(self, spec):
+            total, clipped, samples = readout.read(self, codes, spec, converter, signed, first, phase)
+        elif spec.adc_bits is None or converter is None:
             total = self._weighted(self.column_sums(codes).double())
         else:
             total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-            for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
+            for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits, signed=signed):
                 sums = self.column_sums(cycle)
                 samples += sums.numel()
                 clipped += self._convert_and_add(sums, converter, weight, total)

@@ -18,7 +18,7 @@ from admm import Plan, Schedule
 from admm.constraints import Block, Channel, Column, Filter, Unstructured
 from admm.layers import resolve
 from admm.schedules import stages
-from crossbar import ArraySpec
+from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import data, models
 from experiments.config import Config, Prune
 from experiments.progress import Progress
@@ -132,6 +132,10 @@ def array_spec(config: Config) -> ArraySpec:
     for key in ("input_bits", "adc_bits"):
         values[key] = None if values[key] == "ideal" else values[key]
     try:
+        for key, kind in (("adc_errors", AdcErrors), ("dac_errors", DacErrors)):
+            # Errors of nothing but zeros are ideal converters, which have a faster path.
+            errors = kind(**vars(values[key]))
+            values[key] = None if errors == kind(inl_shape=errors.inl_shape) else errors
         return ArraySpec(device=device(config), **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None

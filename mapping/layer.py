@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from crossbar import ArraySpec
+from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter, input_codes
 from hwmodels.errors import UserError
+from mapping.converters import strip_converter
 from mapping.placement import LayerPlacement
 from mapping.strips import PlacedStrip, unit_conductance
 
@@ -41,18 +43,23 @@ class Clipping:
 def layer_codes(x: Tensor, placed: LayerPlacement, spec: ArraySpec) -> list[tuple[float, Tensor]]:
     """The input phases of a layer: (+1, codes of the positive part) and, for signed inputs, (−1, of the negative).
 
-    Ideal inputs have no range, so a negative value that calibration did not see gets its phase all the same.
+    One phase of signed codes in two's complement. Ideal inputs have no range, so a negative value that calibration did
+    not see gets its phase all the same.
     """
-    scale = placed.calibration.input_scale
-    phases = [(1.0, input_codes(x, scale, spec.input_bits))]
-    if placed.calibration.signed or (spec.input_bits is None and bool((x < 0).any())):
-        phases.append((-1.0, input_codes(-x, scale, spec.input_bits)))
+    calibration = placed.calibration
+    if spec.twos_complement(calibration.signed):
+        return [(1.0, input_codes(x, calibration.input_scale, spec.input_bits, signed=True))]
+    phases = [(1.0, input_codes(x, calibration.input_scale, spec.input_bits))]
+    if calibration.signed or (spec.input_bits is None and bool((x < 0).any())):
+        phases.append((-1.0, input_codes(-x, calibration.input_scale, spec.input_bits)))
     return phases
 
 
 @dataclass(eq=False)
 class _State:
     strips: list[PlacedStrip] = field(default_factory=list)
+    converters: list[Converter | ColumnConverters | None] = field(default_factory=list)
+    vectors: int = 0
 
 
 class CrossbarLayer(nn.Module):
@@ -72,11 +79,6 @@ class CrossbarLayer(nn.Module):
         self.clipping = Clipping()
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self._state = _State()
-        calibration = placed.calibration
-        self._converter = None
-        if spec.adc_bits is not None and calibration.adc_full_scale_s > 0:
-            full_scale = calibration.adc_full_scale_s / unit_conductance(spec)
-            self._converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
 
     @property
     def weight(self) -> Tensor:
@@ -86,14 +88,25 @@ class CrossbarLayer(nn.Module):
             "call the layer instead."
         )
 
-    def load(self, strips: list[PlacedStrip]) -> None:
-        """Take over programmed strips."""
-        self._state.strips = strips
+    def load(self, strips: list[PlacedStrip], seed: int) -> None:
+        """Take over the programmed strips of the chip of this seed; vectors are numbered from 0 again."""
+        converters = [strip_converter(at.strip, self.placed.calibration, self.spec, seed) for at in strips]
+        self._state = _State(strips, converters)
+        self._place_converters()
+
+    def _place_converters(self) -> None:
+        """Put converters that hold tensors where their strip is."""
+        state = self._state
+        state.converters = [
+            converter.to(at.rows.device) if isinstance(converter, ColumnConverters) else converter
+            for at, converter in zip(state.strips, state.converters, strict=True)
+        ]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CrossbarLayer:
         super()._apply(fn, recurse)
         # Conductances stay float32 whatever the network is cast to; only the device follows.
         self._state.strips = [s.to(fn(torch.zeros(0, device=s.rows.device)).device) for s in self._state.strips]
+        self._place_converters()
         return self
 
     def forward(self, input: Tensor) -> Tensor:
@@ -119,15 +132,24 @@ class CrossbarLayer(nn.Module):
         geometry, shape, scale = placed.geometry, placed.shape, placed.calibration.input_scale
         self._count_inputs(x)
         total = torch.zeros(geometry.vector_count(x), shape.groups, shape.cols, dtype=torch.float64, device=x.device)
-        for sign, codes in layer_codes(x.float(), placed, spec):
+        signed = spec.twos_complement(placed.calibration.signed)
+        for phase, (sign, codes) in enumerate(layer_codes(x.float(), placed, spec)):
             vectors = geometry.vectors(codes)
-            for at in self._state.strips:
-                read = at.strip.read(vectors[:, at.group, at.rows], spec, self._converter)
+            for at, converter in zip(self._state.strips, self._state.converters, strict=True):
+                read = at.strip.read(
+                    vectors[:, at.group, at.rows],
+                    spec,
+                    converter,
+                    signed=signed,
+                    first=self._state.vectors,
+                    phase=phase,
+                )
                 total[:, at.group].index_add_(1, at.cols, read.sums, alpha=sign)
                 self.clipping.adc_clipped += read.clipped
                 self.clipping.adc_samples += read.samples
         # One code is scale / top of an input, one unit of conductance is unit / full scale of a weight.
-        top = 1 if spec.input_bits is None else 2**spec.input_bits - 1
+        self._state.vectors += len(total)
+        top = spec.input_code_top(placed.calibration.signed)
         weight_scale = torch.as_tensor(placed.grid.scale, dtype=torch.float64, device=x.device)
         total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoding.full_scale_s)
         if self.bias is not None:
@@ -139,6 +161,6 @@ class CrossbarLayer(nn.Module):
         low = -scale if self.placed.calibration.signed else 0.0
         if self.spec.input_bits is None:
             return
-        half_step = scale / (2**self.spec.input_bits - 1) / 2
+        half_step = scale / self.spec.input_code_top(self.placed.calibration.signed) / 2
         self.clipping.input_clipped += int(((x > scale + half_step) | (x < low - half_step)).sum())
         self.clipping.input_samples += x.numel()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from crossbar.converter_bank import driver_errors
 from hwmodels.errors import UserError
 from mapping.cells import programmed
 from mapping.layer import Clipping, CrossbarLayer
@@ -50,11 +51,17 @@ class CrossbarNetwork(nn.Module):
         def cells(piece: Piece) -> np.ndarray:
             return programmed(piece, self.placement.array, self.seed)
 
+        drivers = None if self.placement.array.dac_errors is None else self._drivers
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips])
+            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells, drivers)
+            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
+
+    def _drivers(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        errors = self.placement.array.dac_errors
+        assert errors is not None
+        return driver_errors(errors, self.seed, piece.array, piece.tile.rows.size)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -84,7 +91,7 @@ class CrossbarNetwork(nn.Module):
                 "runs": "crossbar",
                 "arrays": arrays[name],
                 "slices": spec.slices,
-                "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
+                "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
                 "adc_bits": spec.adc_bits,
                 "input_scale": layer.placed.calibration.input_scale,
                 "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,

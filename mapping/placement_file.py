@@ -1,10 +1,13 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/1`. JSON: the array spec with its device, per layer the geometry, matrix shape,
-calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
-`NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
-`NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other) and `NAME/tile_sizes` (int32, (tiles, 3): group,
-rows, cols); and `digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
+Schema `ohmweave.placement/2` (`/1`, without ranges per converter and histograms, is read too). JSON: the array spec with
+its device, per layer the geometry, matrix shape, calibration and number of tiles, the digital layers, and the SHA-256
+of the tensor file. Tensors, per layer NAME: `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and
+`NAME/scale` (float64), `NAME/drive` (float64), `NAME/converters` (int64, (n, 2): array, converter) and
+`NAME/converter_full_scale_s` (float64, n) of the converters with ranges of their own, `NAME/code_counts` (int64) and
+`NAME/codes_used` (uint8) of the histogram of column sums, `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind
+each other) and `NAME/tile_sizes` (int32, (tiles, 3): group, rows, cols); and `digital/KEY` for every tensor of the
+network that is not a placed weight. Nothing in it is code.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from crossbar import ArraySpec, LayerShape, LevelGrid
+from crossbar.histogram import CodeHistogram
 from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
@@ -29,7 +33,8 @@ from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
-SCHEMA = "ohmweave.placement/1"
+SCHEMA = "ohmweave.placement/2"
+READABLE = (SCHEMA, "ohmweave.placement/1")
 JSON_FILE, TENSOR_FILE = "placement.json", "placement.safetensors"
 
 
@@ -93,12 +98,17 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
             "levels": layer.grid.values,
             "scale": layer.grid.scale,
             "drive": layer.calibration.drive,
+            "converters": layer.calibration.converters,
+            "converter_full_scale_s": layer.calibration.converter_full_scale_s,
             "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
             "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
             "tile_sizes": np.array(
                 [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles], dtype=np.int32
             ).reshape(-1, 3),
         }
+        histogram = layer.calibration.histogram
+        if histogram is not None:
+            own |= {"code_counts": histogram.counts, "codes_used": histogram.used.astype(np.uint8)}
         tensors |= {f"{layer.name}/{key}": torch.from_numpy(value.copy(order="C")) for key, value in own.items()}
     placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
     state = placement.digital_state if placement.network is None else placement.network.state_dict()
@@ -118,6 +128,10 @@ def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
             "input_scale": calibration.input_scale,
             "signed": calibration.signed,
             "adc_full_scale_s": calibration.adc_full_scale_s,
+            "lossless_adc_bits": calibration.lossless_adc_bits,
+            "histogram": None
+            if calibration.histogram is None
+            else {key: getattr(calibration.histogram, key) for key in ("first", "width", "low", "top")},
         },
         "snap_error": layer.snap_error,
     }
@@ -131,7 +145,7 @@ def _head(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {JSON_FILE}: {error}") from None
     schema = head.get("schema") if isinstance(head, dict) else None
-    if schema != SCHEMA:
+    if schema not in READABLE:
         newer = isinstance(schema, str) and schema.startswith(SCHEMA.rpartition("/")[0])
         reason = f"has the schema {schema!r}; this version reads {SCHEMA!r}"
         raise UserError(f"The placement in {str(path)!r} {reason}{' (update ohmweave)' if newer else ''}.")
@@ -140,10 +154,13 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _own(tensors: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
     """The arrays of one layer by their short names."""
-    return {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS}
+    return {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS} | {
+        key: tensors[f"{name}/{key}"].numpy() for key in _OPTIONAL if f"{name}/{key}" in tensors
+    }
 
 
 _ARRAYS = ("index", "live", "levels", "scale", "drive", "tile_rows", "tile_cols", "tile_sizes")
+_OPTIONAL = ("converters", "converter_full_scale_s", "code_counts", "codes_used")
 
 
 def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
@@ -158,9 +175,16 @@ def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
         index=own["index"],
         live=own["live"].astype(bool),
         tiles=tuple(Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)),
-        calibration=Calibration(**head["calibration"], drive=own["drive"]),
+        calibration=_calibration(head["calibration"], own),
         snap_error=head["snap_error"],
     )
+
+
+def _calibration(head: dict[str, Any], own: dict[str, np.ndarray]) -> Calibration:
+    shape = head.get("histogram")
+    histogram = shape and CodeHistogram(**shape, counts=own["code_counts"], used=own["codes_used"].astype(bool))
+    ranges = {key: own[key] for key in ("converters", "converter_full_scale_s") if key in own}
+    return Calibration(**{**head, "histogram": histogram}, drive=own["drive"], **ranges)
 
 
 def _retupled(value: Any) -> Any:

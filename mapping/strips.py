@@ -17,6 +17,9 @@ from mapping.placement import LayerPlacement, Piece
 Conductances = Callable[[Piece], np.ndarray]
 """What really stands on an array: piece → conductances [S] of shape (rows, cols)."""
 
+Drivers = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
+"""What the drivers of an array really apply: piece → gain factors and offsets [DAC LSB], (rows,) each."""
+
 
 @dataclass(frozen=True)
 class PlacedStrip:
@@ -37,10 +40,14 @@ def unit_conductance(spec: ArraySpec) -> float:
     return spec.encoding.grid_unit_s or spec.device.g_max_s
 
 
-def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> list[PlacedStrip]:
+def build_strips(
+    layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None = None
+) -> list[PlacedStrip]:
     """Put the arrays of a layer side by side where they share word lines.
 
     Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
+    drivers: what the drivers of a piece really apply, None for ideal ones. A driver's gain is as good as one of its
+    row of cells, and its offset a row of cells that is always driven, so neither costs anything in a product.
     """
     unit = unit_conductance(spec)
     strips = []
@@ -49,33 +56,54 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
         first = tiles[0][0]
         cols = np.concatenate([tile.cols for tile, _ in tiles])
         g = np.zeros((first.rows.size, 2, spec.slices, cols.size), dtype=np.float32)
+        place = np.full((2, 2, spec.slices, cols.size), -1, dtype=np.int64)
+        offset = np.zeros((2, spec.slices, cols.size))
         start = 0
         for tile, parts in tiles:
             stop = start + tile.cols.size
             for piece in parts:
-                g[:, 0 if piece.sign > 0 else 1, piece.slice, start:stop] = cells(piece) / unit
+                at = 0 if piece.sign > 0 else 1, piece.slice, slice(start, stop)
+                conductances = cells(piece) / unit
+                if drivers is not None:
+                    gain, shift = drivers(piece)
+                    offset[at] = shift @ conductances
+                    conductances = gain[:, None] * conductances
+                g[:, *at] = conductances
+                place[:, *at] = np.stack([np.full(stop - start, piece.array), np.arange(stop - start)])
             start = stop
         strips.append(
             PlacedStrip(
                 group=first.group,
                 rows=torch.from_numpy(first.rows.astype(np.int64)),
                 cols=torch.from_numpy(cols.astype(np.int64)),
-                strip=_strip(g, spec, unit),
+                strip=_strip(g, spec, unit, place, None if drivers is None else offset),
             )
         )
     return strips
 
 
-def _strip(g: np.ndarray, spec: ArraySpec, unit: float) -> Strip:
-    """What the converters see of pairs g (rows, 2, slices, cols), in units of `unit` [S]."""
+def _strip(g: np.ndarray, spec: ArraySpec, unit: float, place: np.ndarray, offset: np.ndarray | None) -> Strip:
+    """What the converters see of pairs g (rows, 2, slices, cols), in units of `unit` [S].
+
+    place: (2, 2, slices, cols) array and bit line of every column; offset: (2, slices, cols) what drivers add to it.
+    """
     rows, _, _, cols = g.shape
     weights = spec.encoding.slice_weights
     if spec.pair_subtraction == "analog":
         g = g[:, 0] - g[:, 1]
+        place = np.where(place[:1, 0] >= 0, place[:, 0], place[:, 1])
+        offset = None if offset is None else offset[0] - offset[1]
     else:
         weights = np.concatenate([weights, -weights])
-    planes = torch.from_numpy(np.ascontiguousarray(g.reshape(rows, -1)))
-    return Strip(g=planes, unit_s=unit, cols=cols, plane_weights=weights, signed=spec.signed_converter)
+    return Strip(
+        g=torch.from_numpy(np.ascontiguousarray(g.reshape(rows, -1))),
+        unit_s=unit,
+        cols=cols,
+        plane_weights=weights,
+        signed=spec.signed_converter,
+        place=place.reshape(2, -1),
+        drive_offset=None if offset is None else torch.from_numpy(offset.ravel()),
+    )
 
 
 def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:

@@ -36,6 +36,9 @@ class Purpose(IntEnum):
     READ = 9
     COLUMN_READ = 10
     VERIFY = 11
+    ADC = 24
+    DAC = 25
+    ADC_NOISE = 26
 
 
 def key_of_seed(seed: int) -> tuple[int, int]:
