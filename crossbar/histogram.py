@@ -20,7 +20,7 @@ class CodeHistogram:
 
     Bin i holds the sums that round to the codes first + i · width … first + (i + 1) · width − 1; what lies beyond the
     bins is counted in the first or last. counts: (bins,) int64. low, top: the converters' lowest and highest code, the
-    range. used: (top − low + 1,) bool, which codes occurred.
+    range. used: (top − low + 1,) bool, which codes occurred; None where that is not known.
     """
 
     first: int
@@ -28,7 +28,7 @@ class CodeHistogram:
     counts: np.ndarray
     low: int
     top: int
-    used: np.ndarray
+    used: np.ndarray | None = None
 
     @classmethod
     def spanning(cls, least: float, most: float, low: int, top: int) -> CodeHistogram:
@@ -44,12 +44,13 @@ class CodeHistogram:
         codes = np.rint(steps.detach().cpu().double().numpy().ravel()).astype(np.int64)
         place = np.clip((codes - self.first) // self.width, 0, self.counts.size - 1)
         self.counts[:] += np.bincount(place, minlength=self.counts.size)
-        self.used[np.clip(codes, self.low, self.top) - self.low] = True
+        if self.used is not None:
+            self.used[np.clip(codes, self.low, self.top) - self.low] = True
 
     @property
-    def codes_used(self) -> float:
-        """Share of the converter's codes that occurred."""
-        return float(self.used.mean())
+    def codes_used(self) -> float | None:
+        """Share of the converter's codes that occurred, None where that is not known."""
+        return None if self.used is None else float(self.used.mean())
 
     @property
     def beyond(self) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from experiments import converter_report
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -26,7 +27,7 @@ CLIPPED_WARNING = 1e-3
 
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
-    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
+    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used", *converter_report.COLUMNS,
 )  # fmt: skip
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
@@ -88,7 +89,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         },
         "levels_violations": violations["levels"] + off_levels,
         "constraint_violations": violations["constraints"],
-        "layers": layers.to_dict("records"),
+        "layers": _records(layers),
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
         "warnings": warnings(setup, outcome, layers),
@@ -102,11 +103,17 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
+        "adc_histogram": converter_report.histograms(placement),
         "seeds": pd.DataFrame(
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
     return record, tables
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is not known is None, as JSON has it."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
@@ -156,6 +163,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     table["arrays_baseline"] = [arrays[layer] for layer in table["layer"]]
     for kind in ("adc", "input"):
         table[f"{kind}_clipped"] = [_clipped(outcome, layer, kind) for layer in table["layer"]]
+    placement = outcome.placement
+    found = [converter_report.of_layer(placement.layers[layer], placement.array) for layer in table["layer"]]
+    table = table.join(pd.DataFrame(found, columns=list(converter_report.COLUMNS)).convert_dtypes())
     return table.reindex(columns=list(LAYER_COLUMNS))
 
 
@@ -204,12 +214,19 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "inputs, priced at the same frame rate.",
         "Input and converter ranges come from the first training images; the test set is used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
-        "Positive and negative arrays are converted apart and subtracted digitally; biases, normalisation and "
-        "activations are computed digitally without error.",
+        f"{_SUBTRACTION[array.pair_subtraction]}; biases, normalisation and activations are computed digitally "
+        "without error.",
+        converter_report.assumption(array),
         f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions
+
+
+_SUBTRACTION = {
+    "digital": "Positive and negative arrays are converted apart and subtracted digitally",
+    "analog": "The currents of positive and negative arrays are subtracted before one converter",
+}
 
 
 def _wires(array: ArraySpec) -> str:

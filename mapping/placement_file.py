@@ -1,9 +1,9 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/2` (`/1`, without ranges per converter and histograms, is read too). JSON: the array spec with
-its device, per layer the geometry, matrix shape, calibration and number of tiles, the digital layers, and the SHA-256
-of the tensor file. Tensors, per layer NAME: `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and
-`NAME/scale` (float64), `NAME/drive` (float64), `NAME/converters` (int64, (n, 2): array, converter) and
+Schema `ohmweave.placement/2` (`/1`, without ranges per converter and histograms, is read too). JSON: the array spec
+with its device, per layer the geometry, matrix shape, calibration and number of tiles, the digital layers, and the
+SHA-256 of the tensor file. Tensors, per layer NAME: `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels`
+and `NAME/scale` (float64), `NAME/drive` (float64), `NAME/converters` (int64, (n, 2): array, converter) and
 `NAME/converter_full_scale_s` (float64, n) of the converters with ranges of their own, `NAME/code_counts` (int64) and
 `NAME/codes_used` (uint8) of the histogram of column sums, `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind
 each other) and `NAME/tile_sizes` (int32, (tiles, 3): group, rows, cols); and `digital/KEY` for every tensor of the
@@ -108,6 +108,7 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
         }
         histogram = layer.calibration.histogram
         if histogram is not None:
+            assert histogram.used is not None
             own |= {"code_counts": histogram.counts, "codes_used": histogram.used.astype(np.uint8)}
         tensors |= {f"{layer.name}/{key}": torch.from_numpy(value.copy(order="C")) for key, value in own.items()}
     placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
@@ -181,10 +182,12 @@ def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
 
 
 def _calibration(head: dict[str, Any], own: dict[str, np.ndarray]) -> Calibration:
-    shape = head.get("histogram")
-    histogram = shape and CodeHistogram(**shape, counts=own["code_counts"], used=own["codes_used"].astype(bool))
-    ranges = {key: own[key] for key in ("converters", "converter_full_scale_s") if key in own}
-    return Calibration(**{**head, "histogram": histogram}, drive=own["drive"], **ranges)
+    values: dict[str, Any] = head | {"drive": own["drive"]}
+    values |= {key: own[key] for key in ("converters", "converter_full_scale_s") if key in own}
+    if head.get("histogram"):
+        used = own["codes_used"].astype(bool)
+        values["histogram"] = CodeHistogram(**head["histogram"], counts=own["code_counts"], used=used)
+    return Calibration(**values)
 
 
 def _retupled(value: Any) -> Any:
