@@ -23,6 +23,9 @@ from hwmodels.quantities import NonNegative
 Lsb = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 """A finite number of LSB, of either sign."""
 
+_ROUNDING = 1e-9
+"""What a curve may fall [LSB] by rounding alone and still count as monotone."""
+
 InlShape = Literal["bow", "s"]
 
 
@@ -115,13 +118,13 @@ def transition_levels(errors: AdcErrors, bits: int, *, signed: bool = False) -> 
         raise ValueError("a converter of one bit has one transition and no INL; give its shift as offset_lsb")
     level = np.arange(first, first + count) - 0.5 + inl(errors, np.arange(count) / max(count - 1, 1))
     back = np.diff(level).min(initial=0.0)
-    if back < 0:
+    if back < -_ROUNDING:
         at = first + int(np.diff(level).argmin())
         raise ValueError(
             f"its INL puts the transition to code {at + 1} {-back:.3g} LSB below that to code {at}: the {bits}-bit "
             "converter is not monotone; use a smaller or smoother INL"
         )
-    return level
+    return np.maximum.accumulate(level)
 
 
 def drive_levels(errors: DacErrors, bits: int) -> np.ndarray:
@@ -134,7 +137,7 @@ def drive_levels(errors: DacErrors, bits: int) -> np.ndarray:
         raise ValueError("a driver of one bit has no codes between its ends and no INL")
     level = np.arange(2**bits) + inl(errors, np.arange(2**bits) / (2**bits - 1))
     fall = np.diff(level).min(initial=0.0)
-    if fall < 0:
+    if fall < -_ROUNDING:
         at = int(np.diff(level).argmin())
         raise ValueError(
             f"its INL lets the output fall by {-fall:.3g} LSB from code {at} to {at + 1}: the {bits}-bit driver is not "

@@ -26,6 +26,9 @@ def adc_histogram(
         if histogram.counts[mask].any():
             ax.bar(left[mask], histogram.counts[mask], histogram.width, align="edge", color=colour, linewidth=0)
     ax.set_yscale("log")
+    # Plain numbers: a report may print its texts without formulas.
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    ax.yaxis.set_minor_formatter(lambda value, _: "")
     ax.set_ylim(0.7, 2.5 * max(float(histogram.counts.max(initial=1)), 1.0))
     span = max(left[-1] + histogram.width, top) - min(left[0], low)
     ax.set_xlim(min(left[0], low) - 0.02 * span, max(left[-1] + histogram.width, top) + 0.02 * span)

@@ -77,9 +77,9 @@ def write(
 ) -> None:
     """Write `report.html`, `summary.md`, `tables/*.csv`, `tables/*.parquet` and `figures/*` into the folder `out`.
 
-    record: as in `schema`; tables: cost_baseline, cost_placed, layers, history, training, tiles, seeds, adc_histogram (an
-    absent or empty one leaves its picture out). formats: of the pictures, among svg, png and pdf; the page always has
-    them.
+    record: as in `schema`; tables: cost_baseline, cost_placed, layers, history, training, tiles, seeds, adc_histogram
+    (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and pdf; the page always
+    has them.
     Each file appears whole or not at all, the page last. Raises UserError for an unknown picture format.
     """
     for name in formats:
