@@ -81,7 +81,7 @@ class ColumnConverters:
         numba_threads.limit(torch.get_num_threads())
         key = np.array(key_of_seed(self.seed), dtype=np.uint64)
         counter = np.array([first & 0xFFFFFFFF, _last_word(cycle)], dtype=np.uint64)
-        none = np.zeros(0)
+        present = self.place[0] >= 0
         return int(
             convert_columns(
                 sums.contiguous().numpy(),
@@ -90,13 +90,15 @@ class ColumnConverters:
                 self.offset.numpy(),
                 np.int64(self.low),
                 np.int64(self.top),
-                none if self.transitions is None else self.transitions.numpy(),
+                np.zeros(0) if self.transitions is None else self.transitions.numpy(),
                 self.noise_lsb,
                 self.sense,
-                self.place,
+                present.astype(np.int64),
+                self.place[1].astype(np.uint64),
+                self.place[0].clip(0).astype(np.uint64),
                 key,
                 counter,
-                weights.numpy(),
+                weights.numpy() * present,
                 total.numpy(),
             )
         )

@@ -11,8 +11,8 @@ import torch
 
 import mapping
 from admm import Compressed
-from experiments import config as configuration
 from experiments import cli, data, models, pipeline, report, training
+from experiments import config as configuration
 from experiments.config import Config, Crossbar, DeviceSection
 from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
