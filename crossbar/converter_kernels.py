@@ -72,8 +72,8 @@ def convert_columns(
     sums: (n, K · cols) float32, plane by plane; step: (K · cols,) float32; gain, offset: (K · cols,) float64, level =
     gain · sum / step + offset + noise · z [LSB]; low, top: codes; transitions: (top − low,) float64, or empty for
     rounding to the nearest, ties to even; noise: σ [LSB]; sense: code −1 below 0, else 0, standing for ∓½; present:
-    (K · cols,) int64 of 0 and 1, where a converter stands; lines, arrays: (K · cols,) uint64 bit line and array; key:
-    uint64 (low, high) of the seed; counter: uint64 (number of the first vector, last counter word); weights: (K · cols,)
+    (K · cols,) int64 of 0 and 1, where a converter stands; lines, arrays: (K · cols,) uint64, its place;
+    key: uint64 (low, high) of the seed; counter: uint64 (first vector, last counter word); weights: (K · cols,)
     float64, 0 where no converter stands; total: (n, cols) float64, added to in place, planes in ascending order.
     Returns the count of clipped samples.
 

@@ -14,6 +14,7 @@ from crossbar.figures import adc_histogram
 from experiments.drawing import colour
 from experiments.wording import UNKNOWN, count, number, plural, share
 from mapping import Placement
+from mapping.converters import range_s
 from mapping.placement import LayerPlacement
 
 COLUMNS = ("input_range", "adc_range_s", "adc_ranges", "adc_codes_used", "adc_bits", "adc_bits_lossless")
@@ -26,11 +27,11 @@ HEADS = ("layer", "input range", "inputs clipped", "ADC range (µS × code)", "c
 def of_layer(layer: LayerPlacement, spec: ArraySpec) -> dict[str, Any]:
     """Ranges of one layer for the record; None where there is no converter, or no number of bits is enough."""
     calibration = layer.calibration
-    converted = spec.adc_bits is not None and calibration.histogram is not None
+    full_scale = range_s(calibration, spec)
     return {
         "input_range": calibration.input_scale,
-        "adc_range_s": calibration.adc_full_scale_s if converted else None,
-        "adc_ranges": max(len(calibration.converters), 1) if converted else 0,
+        "adc_range_s": full_scale,
+        "adc_ranges": 0 if full_scale is None else max(len(calibration.converters), 1),
         "adc_codes_used": calibration.histogram.codes_used if calibration.histogram else None,
         "adc_bits": spec.adc_bits,
         "adc_bits_lossless": calibration.lossless_adc_bits,

@@ -23,6 +23,17 @@ def finest_step(spec: ArraySpec) -> float:
     return 1.0 if whole else 0.0
 
 
+def range_s(calibration: Calibration, spec: ArraySpec) -> float | None:
+    """What the highest code of the layer's widest converter stands for, conductance × DAC code [S]; None without one.
+
+    Wider than what was measured where the converter has more codes than there are grid units.
+    """
+    if spec.adc_bits is None or calibration.adc_full_scale_s <= 0:
+        return None
+    one = Converter.of_range(1.0, spec.adc_bits, signed=spec.signed_converter)
+    return max(calibration.adc_full_scale_s, finest_step(spec) * unit_conductance(spec) * max(one.top, 1))
+
+
 def converters_of(strip: Strip, spec: ArraySpec) -> np.ndarray:
     """Which converter serves each column: (columns, 2) int64 array and converter of the array; −1, −1 for none."""
     assert strip.place is not None
