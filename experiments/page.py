@@ -232,7 +232,8 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
     many = len(record["layers"]) > figures.MAX_ROWS
     together = " Neighbouring layers are summed; “+ 2” stands for the next two." if many else ""
     sums = _table(tables, "adc_histogram")
-    return ({} if sums.empty else {"adc_range": converter_report.caption(record, sums)}) | {
+    sums_seen = converter_report.worst_layer(record["layers"], sums) is not None
+    return ({"adc_range": converter_report.caption(record, sums)} if sums_seen else {}) | {
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         "cost_by_component": f"Area and power by component{at}.",
         "cost_by_layer": f"Area and power by layer{at}.{together}",

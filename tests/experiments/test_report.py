@@ -393,9 +393,9 @@ def test_the_page_is_accessible(written: Any) -> None:
     assert ("html", {"lang": "en"}) in page_.tags
     assert all(attrs.get("scope") in ("row", "col") for tag, attrs in page_.tags if tag == "th")
     pictures = [attrs for tag, attrs in page_.tags if tag == "svg"]
-    assert len(pictures) == 10  # five, each for the page and for the phone
+    assert len(pictures) == 12  # six, each for the page and for the phone
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in pictures)
-    assert sum(tag == "figure" for tag, _ in page_.tags) == sum(tag == "figcaption" for tag, _ in page_.tags) == 5
+    assert sum(tag == "figure" for tag, _ in page_.tags) == sum(tag == "figcaption" for tag, _ in page_.tags) == 6
     assert sum(tag == "table" for tag, _ in page_.tags) == sum(tag == "caption" for tag, _ in page_.tags)
 
 
@@ -405,7 +405,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     record["name"] = record["command"] = record["created"] = evil
     for layer in record["layers"]:
         layer["layer"] = layer["layer"] + evil
-    for name in ("cost_baseline", "cost_placed", "tiles"):
+    for name in ("cost_baseline", "cost_placed", "tiles", "adc_histogram"):
         tables[name] = tables[name].assign(layer=tables[name]["layer"] + evil)
     record["config"]["network"]["name"] = record["config"][evil] = record["config"]["data"][evil] = evil
     record["warnings"] = record["assumptions"] = [evil]
@@ -485,7 +485,7 @@ def test_the_title_of_the_configuration_heads_the_page(tmp_path: Path) -> None:
 
 def test_the_folder_holds_what_was_promised_and_nothing_else(written: Any) -> None:
     _, tables, out = written
-    pictures = ("accuracy", "cost_by_component", "cost_by_layer", "convergence", "placement")
+    pictures = ("accuracy", "cost_by_component", "cost_by_layer", "convergence", "placement", "adc_range")
     expected = {"report.html", "summary.md"}
     expected |= {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "parquet")}
     expected |= {f"figures/{name}.{kind}" for name in pictures for kind in ("svg", "png")}
