@@ -7,6 +7,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from admm import retrain, solver
 from admm import state as states
 from admm.compressed import HISTORY, RESIDUALS, Compressed, total
 from admm.epoch import DivergenceError, Loss, mean_loss, own_randomness, train_epoch
-from admm.layers import resolve
+from admm.layers import masks_of, resolve, resolve_budgets
 from admm.plan import Plan
 from admm.schedules import Stage, make_optimiser, stages
 from admm.state import State
@@ -87,6 +88,7 @@ class _Run:
         resolve(plan, model)  # before copying: its messages are the user's
         self.model = copy.deepcopy(model)
         self.layers = resolve(plan, self.model)
+        self.budgets = resolve_budgets(plan, self.model)
         self.schedule, self.train, self.evaluate, self.loss, self.reseed = plan.schedule, train, evaluate, loss, reseed
         self.device = next(iter(self.layers.values())).weight.device
         self.stages = stages(plan, self.layers.values())
@@ -122,6 +124,7 @@ class _Run:
             residuals=pd.DataFrame(self.state.residuals, columns=list(RESIDUALS)),
             stages=accuracy,
             layers={name: layer.plan() for name, layer in self.layers.items()},
+            budgets=self.budgets,
         )
         violations = compressed.violations()
         if any(violations.values()):
@@ -133,8 +136,8 @@ class _Run:
     def _enter(self, stage: Stage) -> None:
         state = self.state
         if stage.masked and not state.masks:
-            state.masks = {name: layer.mask(layer.weight.detach()) for name, layer in self.layers.items()}
-            retrain.apply_masks(self.layers, state.masks)
+            state.masks, state.signs = self._supports()
+            retrain.apply_masks(self.layers, state.masks, state.signs)
         if stage.name in ("quantise", "finish") and "pruned" not in state.accuracy:
             state.accuracy["pruned"] = self._evaluated()  # there was nothing to prune
         state.copies = self._copies(stage)
@@ -149,19 +152,31 @@ class _Run:
         if not (stage.prune or stage.quantise):
             return {}
         if stage.masked and state.copies:
-            return {name: solver.under_mask(copies, state.masks[name]) for name, copies in state.copies.items()}
+            return {
+                name: solver.under_mask(copies, state.masks[name], state.signs.get(name))
+                for name, copies in state.copies.items()
+            }
         state.rho = self.schedule.rho
+        masks, signs = (state.masks, state.signs) if state.masks or not stage.prune else self._supports()
         return {
-            name: solver.begin(layer, state.masks.get(name), prune=stage.prune, quantise=stage.quantise)
+            name: solver.begin(
+                layer, masks.get(name), prune=stage.prune, quantise=stage.quantise, signs=signs.get(name)
+            )
             for name, layer in self.layers.items()
         }
+
+    def _supports(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What pruning keeps of the weights as they are, and the signs that polarised layers get."""
+        weights = {name: layer.weight.detach() for name, layer in self.layers.items()}
+        signs = {name: s for name, layer in self.layers.items() if (s := layer.signs(weights[name])) is not None}
+        return masks_of(self.layers, weights, signs, self.budgets), signs
 
     def _leave(self, stage: Stage) -> None:
         state = self.state
         if stage.name == "retrain":
             state.accuracy["pruned"] = state.rows[-1]["accuracy"] if stage.epochs else self._evaluated()
         if stage.straight_through:
-            retrain.project_weights(self.layers, state.masks, state.grids)
+            retrain.project_weights(self.layers, state.masks, state.grids, state.signs)
             if state.best is not None:
                 self.model.load_state_dict(state.best["model"])
         state.stage, state.done = state.stage + 1, 0
@@ -210,7 +225,8 @@ class _Run:
         def forward(inputs: Tensor) -> Any:
             if not stage.straight_through:
                 return self.model(inputs)
-            return functional_call(self.model, retrain.on_levels(self.layers, state.masks, state.grids), (inputs,))
+            levels = retrain.on_levels(self.layers, state.masks, state.grids, state.signs)
+            return functional_call(self.model, levels, (inputs,))
 
         def before_step() -> None:
             for copies in state.copies.values():
@@ -218,7 +234,7 @@ class _Run:
             retrain.mask_gradients(self.layers, state.masks)
 
         def after_step() -> None:
-            retrain.apply_masks(self.layers, state.masks)
+            retrain.apply_masks(self.layers, state.masks, state.signs)
             retrain.clamp_latent(self.layers, state.grids)
 
         self._start(number)
@@ -238,7 +254,8 @@ class _Run:
         state, growth = self.state, self.schedule.rho_growth
         if not stage.updates_after(state.done, self.schedule.update_every):
             return []
-        found = [residual for copies in state.copies.values() for residual in solver.update(copies, state.rho)]
+        live = solver.choose(state.copies, self.budgets if stage.prune else ())
+        found = [r for name, copies in state.copies.items() for r in solver.update(copies, state.rho, live.get(name))]
         state.record(stage.name, number, found)
         for copies in state.copies.values():
             solver.rescale(copies, growth)
@@ -255,12 +272,17 @@ class _Run:
     def _evaluated(self) -> float:
         """The caller's accuracy of the model as it stands, on its levels once they are fixed."""
         self.model.eval()
-        with torch.no_grad(), retrain.projected(self.layers, self.state.masks, self.state.grids):
+        with torch.no_grad(), self._projected():
             value = self.evaluate(self.model)
         try:
             return float(value)
         except (TypeError, ValueError):
             raise UserError(f"evaluate must return a number, not {value!r}.") from None
+
+    def _projected(self) -> AbstractContextManager[None]:
+        """The model on its levels, once they are fixed."""
+        state = self.state
+        return retrain.projected(self.layers, state.masks, state.grids, state.signs)
 
     def _keep_best(self, stage: Stage) -> None:
         """Remember the projected model if its training loss, in evaluation mode, is the lowest yet.
@@ -270,7 +292,7 @@ class _Run:
         if stage.epochs == 0:  # nothing to choose from
             return
         self._start(self.total - stage.epochs + 1)
-        with retrain.projected(self.layers, self.state.masks, self.state.grids):
+        with self._projected():
             loss = mean_loss(self.model, self.train, self.loss, self.device)
             if self.state.best is None or loss < self.state.best["loss"]:
                 weights = {key: value.detach().clone() for key, value in self.model.state_dict().items()}

@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from admm import checkpoint
+from admm.constraints import GlobalBudget, nearest
 from admm.plan import LayerPlan
 from admm.solver import Residuals
 from crossbar.levels import LevelGrid
 from hwmodels.errors import UserError
 
 NAME = "compressed"
+BUDGETS = TypeAdapter(tuple[GlobalBudget, ...])
 
 HISTORY = (
     "stage", "epoch", "loss", "accuracy", "rho",
@@ -45,7 +46,7 @@ class Compressed:
     residuals: a row per update, layer and copy ("prune" or "quantise"), absolute and relative to the layer's ‖W‖.
     stages: accuracy "pruned" (pruned and retrained, weights still free) and "quantised" (the final model; the
         same number when nothing is quantised).
-    layers: module name → the constraints that hold there.
+    layers: module name → the constraints that hold there; budgets: those that several layers share.
     """
 
     model: nn.Module
@@ -55,18 +56,23 @@ class Compressed:
     residuals: pd.DataFrame
     stages: dict[str, float]
     layers: dict[str, LayerPlan]
+    budgets: tuple[GlobalBudget, ...] = ()
 
     def violations(self) -> dict[str, int]:
         """What does not hold: {"levels": …, "constraints": …}, both 0 for a sound result.
 
         levels: live weights that are not bit for bit a level of their grid, and dead weights that are not 0;
-        constraints: pairs of a layer and a pruning set that does not hold.
+        constraints: pairs of a layer and a pruning set that does not hold, and shared budgets that do not.
         """
         off = sum(self._off(name) for name in self.masks)
         broken = 0
         for name, plan in self.layers.items():
             module = self.model.get_submodule(name)
-            broken += sum(not s.holds(_weight(module), int(getattr(module, "groups", 1))) for s in plan.prune)
+            broken += sum(not s.holds(_weight(module), _groups(module)) for s in plan.prune)
+        for budget in self.budgets:
+            modules = {name: self.model.get_submodule(name) for name in budget.layers}
+            groups = {name: _groups(module) for name, module in modules.items()}
+            broken += not budget.holds({name: _weight(module) for name, module in modules.items()}, groups)
         return {"levels": off, "constraints": broken}
 
     def _off(self, name: str) -> int:
@@ -74,8 +80,7 @@ class Compressed:
         dead = int((w[~live] != 0).sum())
         if name not in self.grids:
             return dead
-        grid, weights = self.grids[name], w[live].cpu().numpy()
-        return dead + int(np.count_nonzero(grid.weights(grid.index(weights)) != weights))
+        return dead + int((nearest(w, self.grids[name]) != w)[live].sum())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write everything to a folder (safetensors and JSON); the model's code is not stored."""
@@ -89,6 +94,7 @@ class Compressed:
                 "residuals": self.residuals.to_dict("records"),
                 "stages": self.stages,
                 "layers": json.dumps(plans),
+                "budgets": json.dumps(BUDGETS.dump_python(self.budgets, mode="json")),
             }
         )
         checkpoint.save(folder, tensors, {"compressed": tree}, name=NAME)
@@ -119,6 +125,7 @@ class Compressed:
             residuals=pd.DataFrame(state["residuals"], columns=list(RESIDUALS)),
             stages=state["stages"],
             layers=layers,
+            budgets=BUDGETS.validate_json(state.get("budgets", "[]")),
         )
 
 
@@ -139,6 +146,10 @@ def total(residuals: Sequence[Residuals], kind: str) -> tuple[float, float]:
     if not norm:
         return math.nan, math.nan
     return math.hypot(*(r.primal for r in mine)) / norm, math.hypot(*(r.dual for r in mine)) / norm
+
+
+def _groups(module: nn.Module) -> int:
+    return int(getattr(module, "groups", 1))
 
 
 def _weight(module: nn.Module) -> Tensor:

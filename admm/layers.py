@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from admm.constraints import Levels, Prune, nested_mask
+from admm.constraints import GlobalBudget, Joint, Pattern, Polarised, Prune, Values, nested_mask
+from admm.constraints.levels import Scaled
 from admm.plan import LayerPlan, Plan
 from hwmodels.errors import UserError, unknown
 
@@ -19,12 +21,14 @@ KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One planned module of a model."""
+    """One planned module of a model. budgeted: it shares a pruning budget with others."""
 
     name: str
     module: nn.Module
     prune: tuple[Prune, ...]
-    levels: Levels | None
+    levels: Values | None
+    joint: bool = False
+    budgeted: bool = False
 
     @property
     def weight(self) -> nn.Parameter:
@@ -38,13 +42,33 @@ class Layer:
         """Groups of a grouped convolution, else 1."""
         return int(getattr(self.module, "groups", 1))
 
-    def mask(self, w: Tensor) -> Tensor:
-        """What the layer's pruning sets keep of a tensor, one set after the other."""
-        return nested_mask(w, self.prune, self.groups)
+    @property
+    def prunes(self) -> bool:
+        """Whether anything prunes the layer."""
+        return bool(self.prune) or self.budgeted
+
+    @property
+    def polarised(self) -> Polarised | None:
+        """The layer's polarity, if it has one."""
+        return next((c for c in self.prune if isinstance(c, Polarised)), None)
+
+    def mask(self, w: Tensor, signs: Tensor | None = None) -> Tensor:
+        """What the layer's own pruning sets keep of a tensor; signs: of fragments, if they stand already."""
+        if self.joint:
+            return Joint(self.prune, self.levels).solve(w, self.groups, signs).live
+        return nested_mask(w, self.prune, self.groups, signs=signs)
+
+    def signs(self, w: Tensor) -> Tensor | None:
+        """int8 of the weight's shape: the best signs of the fragments for a tensor; None without polarity."""
+        if self.polarised is None:
+            return None
+        if self.joint:
+            return Joint(self.prune, self.levels).solve(w, self.groups).signs
+        return self.polarised.signs(w, self.groups)
 
     def plan(self) -> LayerPlan:
         """The layer's entry under its own name, no pattern."""
-        return LayerPlan(name=self.name, prune=self.prune, levels=self.levels)
+        return LayerPlan(name=self.name, prune=self.prune, levels=self.levels, joint=self.joint)
 
 
 def resolve(plan: Plan, model: nn.Module) -> dict[str, Layer]:
@@ -56,18 +80,63 @@ def resolve(plan: Plan, model: nn.Module) -> dict[str, Layer]:
     """
     modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if _is_layer(module)}
     chosen = _matched(plan, model, modules)
-    layers = {
-        name: Layer(name, modules[name], entry.prune, entry.levels)
-        for name, entry in chosen.items()
-        if entry.prune or entry.levels
-    }
+    budgeted = {name for budget in _budgets(plan, model, modules) for name in budget.layers}
+    layers = {}
+    for name, module in modules.items():
+        entry = chosen.get(name, LayerPlan(name=name))
+        if entry.prune or entry.levels or name in budgeted:
+            layers[name] = Layer(name, module, entry.prune, entry.levels, entry.joint, name in budgeted)
     if not layers:
         raise UserError("The plan leaves every layer of the model alone. Give a layer a pruning set or levels.")
     for name, layer in layers.items():
         _check_weight(layer)
-        _check_counts(layer)
+        _check_sets(layer)
         _check_shared(name, layer.weight, model)
+        layers[name] = replace(layer, prune=tuple(_with_library(c, layer) for c in layer.prune))
     return layers
+
+
+def resolve_budgets(plan: Plan, model: nn.Module) -> tuple[GlobalBudget, ...]:
+    """The plan's shared budgets with module names in the place of patterns.
+
+    Raises UserError for a pattern that matches nothing and a budget that the layers' shapes cannot meet.
+    """
+    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if _is_layer(module)}
+    budgets = _budgets(plan, model, modules)
+    for budget in budgets:
+        weights = {name: modules[name].weight.detach() for name in budget.layers}  # type: ignore[union-attr]
+        budget.masks(weights, {name: int(getattr(modules[name], "groups", 1)) for name in weights})
+    return budgets
+
+
+def masks_of(
+    layers: Mapping[str, Layer],
+    targets: Mapping[str, Tensor],
+    signs: Mapping[str, Tensor],
+    budgets: tuple[GlobalBudget, ...] = (),
+) -> dict[str, Tensor]:
+    """What pruning keeps of each layer's target: its own sets first, then the budgets that layers share."""
+    masks = {name: layers[name].mask(target, signs.get(name)) for name, target in targets.items()}
+    for budget in budgets:
+        left = {name: targets[name].masked_fill(~masks[name], 0) for name in budget.layers}
+        found = budget.masks(left, {name: layers[name].groups for name in left})
+        masks |= {name: masks[name] & mask for name, mask in found.items()}
+    return masks
+
+
+def _with_library(constraint: Prune, layer: Layer) -> Prune:
+    return constraint.chosen(layer.weight, layer.groups) if isinstance(constraint, Pattern) else constraint
+
+
+def _budgets(plan: Plan, model: nn.Module, modules: dict[str, nn.Module]) -> tuple[GlobalBudget, ...]:
+    found = []
+    for budget in plan.budgets:
+        for pattern in budget.layers:
+            if not any(fnmatchcase(name, pattern) for name in modules):
+                raise _unmatched(pattern, model, modules)
+        names = tuple(name for name in modules if any(fnmatchcase(name, pattern) for pattern in budget.layers))
+        found.append(replace(budget, layers=names))
+    return tuple(found)
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -136,12 +205,31 @@ def _check_weight(layer: Layer) -> None:
             raise UserError(f"Layer {layer.name!r} {message}.")
 
 
-def _check_counts(layer: Layer) -> None:
-    for constraint in layer.prune:
-        try:
-            constraint.count(layer.weight.shape, layer.groups)
-        except UserError as error:
-            raise UserError(f"Layer {layer.name!r}: {error}") from None
+def _check_sets(layer: Layer) -> None:
+    if sum(isinstance(constraint, Polarised) for constraint in layer.prune) > 1:
+        raise UserError(f"Layer {layer.name!r} has one polarity: give at most one Polarised.")
+    if layer.polarised and layer.levels is not None and not layer.levels.both_signs:
+        raise UserError(
+            f"Layer {layer.name!r}: Polarised needs levels above and below zero, and {layer.levels!r} does not "
+            "promise them. Use symmetric levels, or leave one of the two out."
+        )
+    try:
+        for constraint in layer.prune:
+            constraint.check(layer.weight.shape, layer.groups)
+        if isinstance(layer.levels, Scaled):
+            _check_signs(layer.weight.detach(), layer.levels.unit())
+    except UserError as error:
+        raise UserError(f"Layer {layer.name!r}: {error}") from None
+
+
+def _check_signs(w: Tensor, unit: np.ndarray) -> None:
+    for lacking, sign in ((unit[0] >= 0, -1), (unit[-1] <= 0, 1)):
+        count = int((w * sign > 0).sum())
+        if lacking and count:
+            raise UserError(
+                f"{count} of {w.numel()} weights are {'positive' if sign > 0 else 'negative'}, and the levels "
+                f"{unit[0]:g} … {unit[-1]:g} have none of that sign. Use levels of both signs."
+            )
 
 
 def _check_shared(name: str, weight: nn.Parameter, model: nn.Module) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
-from admm.constraints import Levels, Prune
+from admm.constraints import GlobalBudget, Levels, Prune, Values
 from hwmodels.quantities import Count, NonNegative, NonNegativeInt, Positive
 
 if TYPE_CHECKING:
@@ -25,13 +25,19 @@ class LayerPlan:
     """The constraints of one layer, or of every layer that a pattern names.
 
     name: a module name as in `model.named_modules()`, or a glob ("features.*", "*").
-    prune: pruning sets, projected on in this order; empty: the layer is not pruned.
+    prune: pruning sets, projected on in this order, but inner ones before those they are nested in (see
+        `constraints.nested_mask`); empty: the layer is not pruned. A `Pattern` without a library takes one from the
+        weights that the compression starts with.
     levels: the quantisation set; None: the layer is not quantised. With neither, the layer is left alone.
+    joint: what stays is decided by all sets at once (`constraints.Joint`): a group by what it gains when its weights
+        stand on levels, overlapping sets in turns. False: by the weights' norms, one set after the other, as
+        Yuan et al. 2019 (arXiv 1908.11691) do.
     """
 
     name: Name
     prune: tuple[Annotated[Prune, Field(discriminator="kind")], ...] = ()
-    levels: Levels | None = None
+    levels: Annotated[Values, Field(discriminator="kind")] | None = None
+    joint: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,14 +89,19 @@ class Plan:
         is left alone. Every entry must match a layer, only a final "*" may come away empty.
     order: "joint" pulls to the pruning copy and the quantisation copy at once (Yuan et al. 2019, arXiv
         1908.11691); "sequential" prunes, retrains, and quantises what is left.
+    budgets: pruning budgets that several layers share, projected on after each layer's own sets; their layers need
+        no entry of their own.
     """
 
-    layers: Annotated[tuple[LayerPlan, ...], Field(min_length=1)]
+    layers: tuple[LayerPlan, ...] = ()
+    budgets: tuple[GlobalBudget, ...] = ()
     order: Literal["joint", "sequential"] = "joint"
     schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _check(self) -> Plan:
+        if not self.layers and not self.budgets:
+            raise ValueError("a plan names at least one layer, or a budget that layers share")
         names = [layer.name for layer in self.layers]
         for name in names:
             if names.count(name) > 1:
@@ -108,15 +119,18 @@ class Plan:
         quantise: bool = True,
         order: Literal["joint", "sequential"] = "joint",
         schedule: Schedule | None = None,
+        budgets: Sequence[GlobalBudget] = (),
+        joint: bool = False,
     ) -> Plan:
         """A plan for a crossbar: all convolutions and linear layers on the array's weight levels.
 
         array: where the levels come from (`weight_levels()`); each layer gets its own fitted scale.
         prune: module name or glob → pruning sets, as `Plan.layers`. quantise=False: pruning only.
+        budgets: as `Plan.budgets`; joint: as `LayerPlan.joint`, for all layers.
         """
         levels = Levels(tuple(array.weight_levels().tolist()), "fit") if quantise else None
         chosen = {name: tuple(sets) if isinstance(sets, Sequence) else (sets,) for name, sets in (prune or {}).items()}
         if quantise:
             chosen.setdefault("*", ())
-        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels) for name, sets in chosen.items())
-        return cls(layers=layers, order=order, schedule=schedule or Schedule())
+        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels, joint=joint) for name, sets in chosen.items())
+        return cls(layers=layers, order=order, schedule=schedule or Schedule(), budgets=tuple(budgets))

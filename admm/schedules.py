@@ -51,7 +51,7 @@ class Stage:
 def stages(plan: Plan, layers: Iterable[Layer]) -> list[Stage]:
     """The stages of a plan on these layers; those with nothing to do are left out."""
     s, layers = plan.schedule, list(layers)
-    prunes = any(layer.prune for layer in layers)
+    prunes = any(layer.prunes for layer in layers)
     quantises = any(layer.levels for layer in layers)
     joint = plan.order == "joint"
     found = []

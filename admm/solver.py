@@ -15,14 +15,15 @@ follows (Z = W + V, V = 0, so Z = W from then on) and its penalty vanishes; Y al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from admm.constraints import nearest
-from admm.layers import Layer
+from admm.constraints import GlobalBudget, nearest
+from admm.layers import Layer, masks_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Residuals:
 
 @dataclass
 class Copies:
-    """Copies and scaled duals of one layer; y and u are None when nothing prunes, z and v when nothing quantises."""
+    """Copies and scaled duals of one layer; y and u are None when nothing prunes, z and v when nothing quantises.
+
+    signs: int8 of the weight's shape, the signs that the fragments of a polarised layer have now; updates: how many
+    updates of the copies are behind us, by which `Polarised.refresh` counts.
+    """
 
     layer: Layer
     live: Tensor
@@ -50,36 +55,40 @@ class Copies:
     u: Tensor | None = None
     z: Tensor | None = None
     v: Tensor | None = None
+    signs: Tensor | None = None
+    updates: int = 0
 
     def tree(self) -> dict[str, Any]:
         """The state as nested tensors, for a checkpoint."""
-        return {"live": self.live, "y": self.y, "u": self.u, "z": self.z, "v": self.v}
+        return dict(vars(self), layer=None)
 
 
-def begin(layer: Layer, mask: Tensor | None, *, prune: bool, quantise: bool) -> Copies:
+def begin(layer: Layer, mask: Tensor | None, *, prune: bool, quantise: bool, signs: Tensor | None = None) -> Copies:
     """Copies at the projections of the weights as they are, duals zero.
 
-    mask: the entries that are live when pruning is fixed; None: Y decides (prune) or all are live.
+    mask: the entries that are live when pruning is fixed (or decided for several layers together), signs: those of
+    the fragments then; None: Y decides (prune) or all are live.
     """
     w = layer.weight.detach()
+    if prune and signs is None:
+        signs = layer.signs(w)
     if mask is None:
-        mask = layer.mask(w) if prune else torch.ones_like(w, dtype=torch.bool)
-    live = mask
-    copies = Copies(layer, live)
-    if prune and layer.prune:
-        copies.y, copies.u = w.masked_fill(~live, 0), torch.zeros_like(w)
+        mask = layer.mask(w, signs) if prune else torch.ones_like(w, dtype=torch.bool)
+    copies = Copies(layer, mask, signs=signs)
+    if prune and layer.prunes:
+        copies.y, copies.u = w.masked_fill(~mask, 0), torch.zeros_like(w)
     if quantise and layer.levels is not None:
-        copies.z, copies.v = _quantised(layer, w, live), torch.zeros_like(w)
+        copies.z, copies.v = _quantised(layer, w, mask, signs), torch.zeros_like(w)
     return copies
 
 
-def under_mask(copies: Copies, mask: Tensor) -> Copies:
+def under_mask(copies: Copies, mask: Tensor, signs: Tensor | None = None) -> Copies:
     """The copies once pruning is fixed: Y is gone; Z and V go on where they were live and are fresh elsewhere."""
     layer, w = copies.layer, copies.layer.weight.detach()
     if copies.v is None:
-        return Copies(layer, mask)
+        return Copies(layer, mask, signs=signs)
     v = copies.v.masked_fill(~(mask & copies.live), 0)
-    return Copies(layer, mask, z=_quantised(layer, w + v, mask), v=v)
+    return Copies(layer, mask, z=_quantised(layer, w + v, mask, signs), v=v, signs=signs)
 
 
 def pull(copies: Copies, rho: float) -> None:
@@ -94,14 +103,30 @@ def pull(copies: Copies, rho: float) -> None:
         weight.grad.add_((w - copies.z + copies.v).masked_fill_(~copies.live, 0), alpha=rho)
 
 
-def update(copies: Copies, rho: float) -> list[Residuals]:
-    """Y-step, Z-step and both dual steps of a layer, in place; returns the residuals."""
+def choose(copies: Mapping[str, Copies], budgets: tuple[GlobalBudget, ...] = ()) -> dict[str, Tensor]:
+    """What the Y-steps of all layers keep of W + U; signs of fragments are chosen anew where their time has come."""
+    targets = {}
+    for name, each in copies.items():
+        if each.u is not None:
+            targets[name] = each.layer.weight.detach() + each.u
+            each.updates += 1
+            if each.layer.polarised and each.updates % each.layer.polarised.refresh == 0:
+                each.signs = each.layer.signs(targets[name])
+    layers = {name: copies[name].layer for name in targets}
+    return masks_of(layers, targets, {name: s for name in targets if (s := copies[name].signs) is not None}, budgets)
+
+
+def update(copies: Copies, rho: float, live: Tensor | None = None) -> list[Residuals]:
+    """Y-step, Z-step and both dual steps of a layer, in place; returns the residuals.
+
+    live: what the Y-step keeps, as `choose` found it for all layers; None: the layer decides by itself.
+    """
     layer, w = copies.layer, copies.layer.weight.detach()
     found = []
     norm = float(w.norm())
     if copies.y is not None and copies.u is not None:
         before, moved = copies.y, w + copies.u
-        copies.live = layer.mask(moved)
+        copies.live = choose({layer.name: copies})[layer.name] if live is None else live
         copies.y = moved.masked_fill(~copies.live, 0)
         copies.u = copies.u + w - copies.y
         found.append(
@@ -109,7 +134,7 @@ def update(copies: Copies, rho: float) -> list[Residuals]:
         )
     if copies.z is not None and copies.v is not None:
         live, before = copies.live, copies.z
-        copies.z = _quantised(layer, w + copies.v, live)
+        copies.z = _quantised(layer, w + copies.v, live, copies.signs)
         copies.v = (copies.v + w - copies.z).masked_fill(~live, 0)
         primal, dual = (w - copies.z)[live].norm(), (copies.z - before)[live].norm()
         found.append(Residuals(layer.name, "quantise", float(primal), rho * float(dual), norm))
@@ -124,7 +149,10 @@ def rescale(copies: Copies, growth: float) -> None:
         copies.v = copies.v / growth
 
 
-def _quantised(layer: Layer, target: Tensor, live: Tensor) -> Tensor:
-    """Z-step: live entries at their nearest level (scale fitted if the plan says so), the others where they are."""
+def _quantised(layer: Layer, target: Tensor, live: Tensor, signs: Tensor | None) -> Tensor:
+    """Z-step: live entries at their nearest level (of their fragment's sign), the others where they are.
+
+    The scale is fitted if the plan says so, to the live entries whatever their signs.
+    """
     assert layer.levels is not None
-    return torch.where(live, nearest(target, layer.levels.grid(target, live)), target)
+    return torch.where(live, nearest(target, layer.levels.grid(target, live, layer.groups), signs=signs), target)

@@ -27,6 +27,7 @@ class State:
 
     stage, done: number of the stage and its epochs that are behind us; rho: the penalty; copies: ADMM state of
     each layer (empty in stages without ADMM); masks, grids: as in `Compressed`, once they are fixed;
+    signs: int8, those of the fragments of polarised layers, fixed with the masks;
     best: lowest training loss of the projected model in stage "finish", and that model's state;
     rows, residuals: the histories so far; accuracy: the stage accuracies known so far.
     """
@@ -36,6 +37,7 @@ class State:
     done: int = 0
     copies: dict[str, Copies] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
+    signs: dict[str, Tensor] = field(default_factory=dict)
     grids: dict[str, LevelGrid] = field(default_factory=dict)
     best: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -94,7 +96,8 @@ def load(
     model.load_state_dict(tree.pop("model"))
     optimiser.load_state_dict(tree.pop("optimiser"))
     tree["grids"] = {name: tree_grid(grid) for name, grid in tree["grids"].items()}
-    tree["masks"] = {name: mask.to(layers[name].weight.device) for name, mask in tree["masks"].items()}
+    for kind in ("masks", "signs"):
+        tree[kind] = {name: part.to(layers[name].weight.device) for name, part in tree[kind].items()}
     tree["copies"] = {name: _copies(layers[name], parts) for name, parts in tree["copies"].items()}
     return State(**tree)
 
@@ -109,9 +112,7 @@ def fingerprint(plan: Plan, seed: int, model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _copies(layer: Layer, parts: dict[str, Tensor | None]) -> Copies:
+def _copies(layer: Layer, parts: dict[str, Any]) -> Copies:
     device = layer.weight.device
-    moved = {name: None if part is None else part.to(device) for name, part in parts.items()}
-    live = moved.pop("live")
-    assert live is not None
-    return Copies(layer, live, **moved)
+    moved = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
+    return Copies(**{**moved, "layer": layer})

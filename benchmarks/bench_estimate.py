@@ -4,7 +4,8 @@
 
 A design point is one library (numbers drawn within their ranges), converter model and resolution, columns per
 converter, frame rate and copies of the first layers, priced to its totals. `prepared` counts the placement once;
-`plain` is `hwmodels.estimate` on the table, each time anew; both run in the same process, on one core.
+`plain` is `hwmodels.estimate` on the table, each time anew; both run in the same process, on one core. All times are
+processor time, so that a machine that is shared tells the same.
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ def points() -> itertools.cycle[dict[str, Any]]:
 
 
 def per_second(price: Callable[[dict[str, Any]], object], seconds: float) -> float:
-    """Design points per second, the best of three stretches of `seconds` each."""
+    """Design points per second of processor time, the best of three stretches of `seconds` each."""
     best = 0.0
     for _ in range(3):
-        done, start, design = 0, time.perf_counter(), points()
-        while (passed := time.perf_counter() - start) < seconds:
+        done, start, design = 0, time.process_time(), points()
+        while (passed := time.process_time() - start) < seconds:
             price(next(design))
             done += 1
         best = max(best, done / passed)
@@ -90,9 +91,9 @@ def main() -> None:
         prepared = prepare(tiles)
         first = next(points())
         assert prepared.estimate(**first).totals == estimate(tiles, **first).totals  # and the kernel is compiled
-        start = time.perf_counter()
+        start = time.process_time()
         prepare(tiles)
-        once = time.perf_counter() - start
+        once = time.process_time() - start
         fast = per_second(lambda point, ready=prepared: ready.estimate(**point).totals, seconds)
         slow = per_second(lambda point, table=tiles: estimate(table, **point).totals, seconds)
         print(f"{len(tiles):8} {once * 1e3:7.1f} ms {fast:10.0f} /s {slow:10.1f} /s {fast / slow:7.0f}", flush=True)

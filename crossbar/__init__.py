@@ -2,8 +2,15 @@
 
 from crossbar.converter_errors import AdcErrors as AdcErrors
 from crossbar.converter_errors import DacErrors as DacErrors
-from crossbar.encoding import OPEN as OPEN
-from crossbar.encoding import PairEncoding as PairEncoding
+from crossbar.encodings import OPEN as OPEN
+from crossbar.encodings import CellCodes as CellCodes
+from crossbar.encodings import Encoding as Encoding
+from crossbar.encodings import FlippedEncoding as FlippedEncoding
+from crossbar.encodings import MixedSignsError as MixedSignsError
+from crossbar.encodings import OffsetEncoding as OffsetEncoding
+from crossbar.encodings import PairEncoding as PairEncoding
+from crossbar.encodings import PolarisedEncoding as PolarisedEncoding
+from crossbar.encodings import Slicing as Slicing
 from crossbar.histogram import CodeHistogram as CodeHistogram
 from crossbar.levels import LevelGrid as LevelGrid
 from crossbar.netlist import run_netlist as run_netlist

@@ -4,8 +4,9 @@ A draw belongs to a converter, a driver or a conversion (`hwmodels.devices.rando
 
     offset, gain of a converter   (seed, ADC, array, 0, converter): columns that share it share its errors
     offset, gain of a driver      (seed, DAC, array, word line, 0)
-    noise of a conversion         (seed, ADC_NOISE, array, number of the vector, bit line, number of the input cycle)
+    noise of a conversion         (seed, ADC_NOISE, array, number of the vector, bit line and turn, input cycle)
 
+Each takes a block of random words of its own, the last of the three numbers in the place of the block's number.
 Vectors are numbered as a layer sees them since its chip was programmed, so the noise is the same whatever the number of
 threads or the size of the batches in which the same samples come in the same order; the number wraps at 2³². A layer
 that one forward pass calls several times numbers its vectors in the order of the calls, which follows the batches.
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from crossbar.converter_errors import AdcErrors, DacErrors, transition_levels
 from crossbar.converters import Converter
-from hwmodels.devices.random import Purpose, cell_words, key_of_seed, standard_normal
+from hwmodels.devices.random import Purpose, block_words, key_of_seed
 
 CYCLES = 32
 """Input cycles that a phase may have, for numbering conversions: 16 bits one by one and a sign bit are 17."""
@@ -35,8 +36,9 @@ class ColumnConverters:
     are divided by it in float32. low, top: lowest and highest code. gain, offset: (columns,) float64, 1 + gain error
     and offset [LSB], what drivers add included. transitions: (top − low,) float64 levels [LSB] at which the next code
     begins, or None: rounding to the nearest, ties to even. noise_lsb: σ of one conversion. sense: a sense amplifier of
-    both signs, codes −1 and 0 about a threshold of 0, each standing for the middle of its half. place: (2, columns)
-    int64 array and bit line, array −1 where no converter stands. seed: of the chip.
+    both signs, codes −1 and 0 about a threshold of 0, each standing for the middle of its half. place: int64 array,
+    bit line and, where an array is read in turns, the first word line of the turn, (2 or 3, columns); array −1 where no
+    converter stands. seed: of the chip.
     """
 
     step: Tensor
@@ -63,6 +65,11 @@ class ColumnConverters:
         if not present.numel():
             return 1.0
         return float(present[0]) if bool((present == present[0]).all()) else None
+
+    @property
+    def _lines(self) -> np.ndarray:
+        """What tells the conversions of an array in one input cycle apart: bit line and turn, one counter word."""
+        return self.place[1] if len(self.place) == 2 else self.place[1] + (self.place[2] << 16)
 
     def convert_and_add(self, sums: Tensor, weights: Tensor, total: Tensor, first: int, cycle: int) -> int:
         """Add what the codes of column sums count to the total; the number of clipped samples.
@@ -94,7 +101,7 @@ class ColumnConverters:
                 self.noise_lsb,
                 self.sense,
                 present.astype(np.int64),
-                self.place[1].astype(np.uint64),
+                self._lines.astype(np.uint64),
                 self.place[0].clip(0).astype(np.uint64),
                 key,
                 counter,
@@ -134,8 +141,8 @@ class ColumnConverters:
 
         backend = torch_twins.backend(device)
         vectors = (np.arange(first, first + n, dtype=np.int64) & 0xFFFFFFFF)[:, None]
-        words = backend.words(Purpose.ADC_NOISE, self.seed, (self.place[0].clip(0), vectors, self.place[1]), cycle)
-        return plain.normal_of(backend, words)
+        four = backend.blocks(Purpose.ADC_NOISE, self.seed, (self.place[0].clip(0), vectors, self._lines), cycle)
+        return plain.normals_of(backend, four)[..., 0]
 
 
 def _last_word(cycle: int) -> int:
@@ -157,9 +164,9 @@ def column_converters(
     """The converters of a strip on the chip of this seed.
 
     full_scale: (columns,) float64 > 0 [conductance unit × DAC code], that of each column's converter; bits, signed,
-    finest: as in `Converter.of_range`; errors: their spread, None for ideal converters; place: (2, columns) array and
-    bit line; columns_per_converter: neighbouring bit lines that share one; drive_offset: (columns,) what drivers add to
-    every sum, in the unit of full_scale.
+    finest: as in `Converter.of_range`; errors: their spread, None for ideal converters; place: (2 or 3, columns) array,
+    bit line, turn; columns_per_converter: neighbouring bit lines that share one; drive_offset: (columns,) what drivers
+    add to every sum, in the unit of full_scale.
     A gain is never below 0. Raises UserError for a range that is not above 0.
     """
     sense = signed and bits == 1
@@ -200,8 +207,10 @@ def driver_errors(errors: DacErrors, seed: int, array: int, rows: int, first: in
 def _drawn(
     purpose: Purpose, errors: AdcErrors | DacErrors, seed: int, place: tuple[np.ndarray | np.int64, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """1 + gain error and offset [LSB] of every place: two normal deviations from the four words of one draw."""
-    words = cell_words(purpose, seed, [np.asarray(item) for item in place])
-    offset = errors.offset_lsb * standard_normal(words[..., :2])
-    gain = np.maximum(1.0 + errors.gain * standard_normal(words[..., 2:]), 0.0)
+    """1 + gain error and offset [LSB] of every place, from one block of random words each."""
+    from hwmodels.devices import plain
+
+    z = plain.normals_of(plain.NUMPY, block_words(purpose, seed, [np.asarray(item) for item in place]))
+    offset = errors.offset_lsb * z[..., 0]
+    gain = np.maximum(1.0 + errors.gain * z[..., 2], 0.0)
     return np.atleast_1d(gain), np.atleast_1d(offset)

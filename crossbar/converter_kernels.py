@@ -3,13 +3,11 @@
 # pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
 from hwmodels.compiling import compiled
-from hwmodels.devices.mismatch_kernels import cosine_of_turn, minus_log, philox4x32
+from hwmodels.devices.random_kernels import normal_pair, philox4x32
 
 
 @compiled(inline="always")
@@ -31,7 +29,8 @@ def _add_noise(level, noise, lines, arrays, vector, last, k0, k1):
     """Add the noise of a vector's conversions to their levels; one draw per column, no branches: it runs in lanes."""
     for c in range(level.size):
         w0, w1, _, _ = philox4x32(lines[c], vector, arrays[c], last, k0, k1)
-        level[c] += noise * (math.sqrt(2.0 * minus_log(w0)) * cosine_of_turn(w1))
+        z, _ = normal_pair(w0, w1)
+        level[c] += noise * z
 
 
 @compiled()

@@ -39,9 +39,10 @@ class Strip:
     column_sign: (planes · cols,) float32 of ±1 that a code is multiplied by (flipped columns, fragments of one sign),
     or None: all +1. input_weight: (cols,) float64 in units of `unit_s`, times the digital sum of the input codes added
     to each column (offset, flipped columns), or None: nothing.
-    place: (2, planes · cols) int64, array and bit line of every column (the positive half's of a subtracted pair),
-    array −1 where none stands, or None: not told; errors of converters are drawn by it. drive_offset: (planes · cols,)
-    float64 [conductance unit × DAC code], what the offsets of the drivers add to every sum, or None: nothing.
+    place: (3, planes · cols) int64, array, converted column of the array and first word line of every column (the
+    positive half's of a subtracted pair), array −1 where none stands, or None: not told; errors are drawn by it.
+    drive_offset: (planes · cols,) float64 [conductance unit × DAC code], what the offsets of the drivers add to every
+    sum, or None: nothing.
     """
 
     g: Tensor

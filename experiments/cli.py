@@ -30,6 +30,8 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
                         train, compress, place, simulate, price and report; interrupted, it goes on where it was
   report DIR            write the report of a finished run again
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
+  netlist PLACEMENT --layer NAME --array N
+                        one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
   devices [NAME]        the device presets, or one with the source of every number [--figure FILE]
   devices fit DATA --out DEVICE.toml
                         a device file from measured states or readings, with a picture of the fit
@@ -95,6 +97,7 @@ def _dispatch(args: list[str]) -> int:
         "run": _run,
         "report": _report,
         "estimate": _estimate,
+        "netlist": _netlist,
         "devices": _devices,
         "libraries": _libraries,
     }
@@ -150,13 +153,15 @@ def _run_config(config: Config, name: str, flags: _Run, command_line: str) -> in
 
 
 def _with_prune_patterns(config: Config, args: list[str]) -> Config:
-    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5)."""
-    prune = dict(config.compress.prune)
+    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
+    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
     for arg in args:
-        if arg.startswith("--compress.prune."):
-            pattern = arg.removeprefix("--compress.prune.").partition("=")[0].rpartition(".")[0]
-            prune.setdefault(pattern, configuration.Prune())
-    return replace(config, compress=replace(config.compress, prune=prune))
+        head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
+        if head == "prune":
+            prune.setdefault(rest, configuration.Prune())
+        elif head == "budget":
+            budget.setdefault(rest, configuration.Budget())
+    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
 
 
 def _print_answer(result: dict[str, Any], out: Path) -> None:
@@ -182,6 +187,12 @@ def _estimate(args: list[str]) -> int:
     from experiments import estimate_command
 
     return estimate_command.run(args)
+
+
+def _netlist(args: list[str]) -> int:
+    from experiments import netlist_command
+
+    return netlist_command.run(args)
 
 
 def _devices(args: list[str]) -> int:

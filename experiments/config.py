@@ -100,8 +100,46 @@ class Prune:
     """Filter-shape positions (rows of the lowered matrix; the GEMM columns of the papers)."""
     block: Keep | None = None
     """Blocks of the size of one array."""
+    kernel: Keep | None = None
+    """Kernels: all positions of one input channel in one filter (convolutions only)."""
+    array_row: Keep | None = None
+    """Rows of single arrays: the stretch of a word line inside one array."""
+    array_column: Keep | None = None
+    """Columns of single arrays: the stretch of a bit line inside one array."""
     unstructured: Keep | None = None
     """Single weights."""
+    n_m: Annotated[str, Strict(), Field(pattern=r"^[1-9]\d*:[1-9]\d*$")] | None = None
+    """N:M sparsity, "2:4": at most 2 of every 4 neighbouring weights."""
+    n_m_axis: Literal["channels", "rows", "cols"] | None = None
+    """Where the neighbours of n_m lie: input channels (the default), word lines or bit lines."""
+    balanced: Count | None = None
+    """Live cells that a column of an array may have, for smaller converters."""
+    pattern: Count | None = None
+    """Size of the layer's library of kernel patterns (convolutions only); each kernel keeps one of them."""
+    pattern_entries: Count | None = None
+    """Weights that a kernel pattern has; default: 4."""
+    polarised: Count | None = None
+    """Consecutive weights of a filter that must have one sign (a fragment)."""
+    polarised_order: Literal["W", "H", "C"] | None = None
+    """What runs fastest along a fragment: kernel width (the default), kernel height or channels."""
+    polarised_refresh: Count | None = None
+    """Updates of the copies between two choices of the fragments' signs; default: 1."""
+
+
+@_section
+class Budget:
+    """One pruning budget that all layers of a pattern share: where to prune is decided by the weights."""
+
+    kind: Literal["filter", "channel", "column", "block", "kernel", "array_row", "array_column", "unstructured"] = (
+        "unstructured"
+    )
+    """What is counted; blocks and array rows and columns have the size of [crossbar]."""
+    keep: Keep = 1.0
+    """How many to keep over all the layers."""
+    cost: Literal["groups", "weights"] = "groups"
+    """Whether every group counts as one, or as its weights."""
+    floor: NonNegativeInt = 1
+    """Groups that stay in every layer in any case."""
 
 
 @_section
@@ -140,8 +178,12 @@ class Compress:
     """Course of the learning rate between two updates of the copies."""
     batch_size: Count | None = None
     """Default: that of [train]."""
+    rank: Literal["norm", "gain"] = "norm"
+    """What stays: groups of largest norm (Yuan et al. 2019), or those that gain most once they stand on levels."""
     prune: dict[str, Prune] = field(default_factory=dict)
     """What to keep, by layer name or pattern: [compress.prune.conv2], ["compress.prune.features.*"]."""
+    budget: dict[str, Budget] = field(default_factory=dict)
+    """Budgets that layers share, by pattern of their names: [compress.budget."conv*"]."""
 
 
 @_section
@@ -186,12 +228,24 @@ class Crossbar:
     """Word lines."""
     cols: Count = 128
     """Bit lines."""
+    encoding: Literal["pair", "offset", "flipped", "polarised"] = "pair"
+    """Weights on cells: positive and negative apart, offset codes, ISAAC's flipped columns, or one sign a fragment."""
     slices: Count = 1
-    """Cells that share the magnitude of one weight."""
+    """Cells that share the digits of one weight."""
+    slice_bits: tuple[Count, ...] | None = None
+    """Bits on each slice, least significant first (3 3 2); default: all levels of the cell on every slice."""
+    slice_layout: Literal["arrays", "columns"] = "arrays"
+    """Slices on arrays of their own, or on neighbouring columns of one."""
     idle: Literal["open", "hrs"] | None = None
     """What stands where no weight does: open (0 S) or hrs (a cell at g_min); default: the device's own."""
     pair_subtraction: Literal["digital", "analog"] = "digital"
     """Subtract a pair's halves after their converters, or their currents before one that takes both signs."""
+    pair_layout: Literal["arrays", "columns"] = "arrays"
+    """A pair's halves on two arrays, or on neighbouring columns of one."""
+    offset_correction: Literal["digital", "analog"] = "digital"
+    """Take the offset off digitally, or as the current of a dummy column before the converter."""
+    fragment: Count | None = None
+    """Rows that share a sign in a column, for encoding = "polarised"; default: 8."""
     input_bits: Count | Literal["ideal"] = 8
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1
@@ -252,6 +306,16 @@ class Hardware:
 
     library: str = "isaac-32nm"
     """A name that `ohmweave libraries` lists, or the path of your own file."""
+    adc_model: Literal["table", "andrulis", "isaac"] | None = None
+    """Where a converter's cost comes from: the library's table, the published regression, or ISAAC's scaling rule."""
+    node_nm: Positive | None = None
+    """Move the digital parts to this node [nm]; converters, drivers and cells stay."""
+    execution: Literal["pipelined", "layer-by-layer"] = "pipelined"
+    """Whether inferences overlap, every layer on the next one, or run one at a time."""
+    frame_rate_hz: Positive | None = None
+    """Inferences per second that both chips are priced at; default: the highest that both reach."""
+    replicas: dict[str, Count] = field(default_factory=dict)
+    """Copies of a layer's arrays, by layer name; they share its input vectors."""
     baseline_bits: Annotated[int, Strict(), Field(ge=2, le=17)] = 9
     """Signed weight precision of the unpruned baseline (9 in Yuan et al. 2019)."""
 
@@ -265,6 +329,10 @@ class Simulate:
     batch_size: Count = 256
     calibration_samples: Count = 128
     """Training images that the converter and input ranges are measured on."""
+    t_s: NonNegative = 0.0
+    """Time between programming and reading [s], over which cells drift (86400: a day)."""
+    temperature_k: Positive | None = None
+    """Temperature of the cells [K]; default: the reference temperature of the device."""
 
 
 @_section

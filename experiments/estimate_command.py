@@ -14,7 +14,7 @@ from hwmodels.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwmodels import Estimate
+    from hwmodels import Device, Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,10 @@ class _Hardware:
     """Columns that share a converter; default: as placed."""
     node_nm: float | None = None
     """Move the digital parts to this node [nm]; converters and cells stay."""
+    execution: Literal["pipelined", "layer-by-layer"] = "pipelined"
+    """Whether inferences overlap, every layer on the next one, or run one at a time."""
+    replicas: dict[str, int] = field(default_factory=dict)
+    """Copies of a layer's arrays, by layer name (conv1 4 conv2 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +72,19 @@ def _priced(flags: _Estimate) -> Estimate:
     from hwmodels import Library, at_node, estimate
 
     library = Library.load(flags.hardware.library)
+    table, device = tiles(flags.placement)
     if flags.hardware.node_nm is not None:
         library = at_node(library, flags.hardware.node_nm)
     return estimate(
-        tiles(flags.placement),
+        table,
         library,
         frame_rate_hz=flags.frame_rate_hz,
         adc_model=flags.hardware.adc_model,
         adc_bits=_bits(flags.hardware.adc_bits),
         cols_per_adc=flags.hardware.cols_per_adc,
+        replicas=flags.hardware.replicas,
+        execution=flags.hardware.execution,
+        device=device,
     )
 
 
@@ -91,8 +99,8 @@ def _bits(text: str) -> int | Literal["required"] | None:
     raise UserError(f"--hardware.adc_bits is a whole number, 'required' or 'table', not {text!r}.")
 
 
-def tiles(path: Path) -> pd.DataFrame:
-    """The tile table of a run folder, a placement folder, or a CSV or Parquet file.
+def tiles(path: Path) -> tuple[pd.DataFrame, Device | None]:
+    """The tile table of a run folder, a placement folder, or a CSV or Parquet file; and the device, where it is known.
 
     Raises UserError for a path that is none of these.
     """
@@ -102,14 +110,15 @@ def tiles(path: Path) -> pd.DataFrame:
         from mapping import Placement
 
         inner = path / "placement"
-        return Placement.load(inner if inner.is_dir() else path).tiles
+        placement = Placement.load(inner if inner.is_dir() else path)
+        return placement.tiles, placement.array.device
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     if path.suffix.lower() not in readers or not path.is_file():
         raise UserError(
             f"{str(path)!r} is neither a run folder, nor a placement folder, nor a tile table (.csv or .parquet)."
         )
     try:
-        return readers[path.suffix.lower()](path)
+        return readers[path.suffix.lower()](path), None
     except (OSError, ValueError) as error:  # a table that does not parse; pandas' own errors are ValueErrors
         raise UserError(f"{str(path)!r} cannot be read as a tile table: {error}") from None
 
@@ -126,7 +135,9 @@ def _text(result: Estimate, uncertain: pd.DataFrame, flags: _Estimate) -> str:
         f"{flags.placement} priced with {result.library.name}",
         "",
         as_table(("total", "value", "low … high"), rows),
-        "power_mw = energy per inference × frame_rate_hz + leakage.",
+        f"power_mw = energy per inference × frame_rate_hz ({totals['frame_rate_hz']:.5g} Hz) + leakage.",
+        "power_full_rate_mw and power_sequential_mw: the same at full_rate_hz (layers overlap) and sequential_rate_hz",
+        "(layer by layer); power_peak_mw: every unit busy at once.",
         "",
         as_table(
             ("component", "area [mm²]", "energy [nJ]", "power [mW]", "peak [mW]"),

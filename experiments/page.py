@@ -6,14 +6,14 @@ Both templates, the page and the summary, print what `contents` returns; nothing
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments import converter_report, figures
+from experiments import converter_report, figures, tornado
 from experiments.wording import (
     UNKNOWN,
     change,
@@ -45,8 +45,11 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "highlights": highlights(record),
         "stages": stages(record),
         "costs": costs(record),
+        "power": POWER,
         "components": _cost_rows(tables, "component"),
         "layer_costs": _cost_rows(tables, "layer"),
+        "ranges": ranges(record),
+        "uncertain": _uncertain_rows(tables),
         "layers": [_layer_row(layer) for layer in record["layers"]],
         "converters": [converter_report.row(layer) for layer in record["layers"]],
         "converter_heads": list(converter_report.HEADS),
@@ -89,6 +92,7 @@ def _asked_compression(record: Record) -> str:
     section, weights = _section(record, "compress"), record["weights"]
     prune = {name: kinds for name, kinds in (section.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
+    plan += [_budget_words(pattern, budget) for pattern, budget in (section.get("budget") or {}).items()]
     levels = "moves the weights that stay to the conductance levels" if section.get("quantise") else ""
     if plan:
         return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}."
@@ -103,16 +107,37 @@ _GROUPS = {
     "column": "filter-shape column",
     "block": "block",
     "unstructured": "weight",
+    "array_row": "array row",
+    "array_column": "array column",
 }
+
+_BOUNDS: dict[str, Callable[[Any], str]] = {
+    "n_m": lambda n_m: f"at most {n_m.partition(':')[0]} of every {n_m.partition(':')[2]} neighbouring weights",
+    "balanced": lambda live: f"at most {plural(live, 'live cell')} in a column of an array",
+    "pattern": lambda patterns: f"kernels of {plural(patterns, 'pattern')}",
+    "polarised": lambda fragment: f"one sign in every fragment of {plural(fragment, 'weight')}",
+}
+_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh")
 
 
 def _plan_words(where: str, kinds: Mapping[str, Any]) -> str:
-    """What a layer keeps: a fraction or a count of its groups."""
-    kept = []
-    for kind, keep in kinds.items():
-        group = _GROUPS.get(kind, kind)
-        kept.append(plural(keep, group) if isinstance(keep, int) else f"{100 * keep:g}\u00a0% of the {group}s")
+    """What a layer keeps: a fraction or a count of its groups, or what binds every small part of it."""
+    kept = [
+        _BOUNDS[kind](value) if kind in _BOUNDS else _kept_words(kind, value)
+        for kind, value in kinds.items()
+        if kind not in _DETAILS
+    ]
     return f"{' and '.join(kept)} in {where}"
+
+
+def _kept_words(kind: str, keep: int | float) -> str:
+    group = _GROUPS.get(kind, kind)
+    return plural(keep, group) if isinstance(keep, int) else f"{100 * keep:g}\u00a0% of the {group}s"
+
+
+def _budget_words(pattern: str, budget: Mapping[str, Any]) -> str:
+    """What the layers of a pattern keep together."""
+    return f"{_kept_words(budget['kind'], budget['keep'])} over all of {'the layers' if pattern == '*' else pattern}"
 
 
 def _layer_words(name: str, *, alone: bool) -> str:
@@ -127,6 +152,7 @@ def _asked_arrays(crossbar: Mapping[str, Any], device: Mapping[str, Any]) -> str
     details = [
         f"{device['levels']} levels a cell" if device.get("levels") else "",
         plural(crossbar["slices"], "slice") + " a weight" if crossbar.get("slices") else "",
+        f"encoding {crossbar['encoding']!r}" if crossbar.get("encoding", "pair") != "pair" else "",
         *(_bits(crossbar.get(key), what) for key, what in (("input_bits", "inputs"), ("adc_bits", "ADCs"))),
         "programming errors off" if device.get("mismatch") == 0 else "",
     ]
@@ -198,12 +224,35 @@ def costs(record: Record) -> list[list[str]]:
     for name, key, unit in (
         ("area", "area_mm2", "mm²"),
         (f"power{at}", "power_mw", "mW"),
+        ("leakage in it", "leakage_mw", "mW"),
         ("peak power", "power_peak_mw", "mW"),
+        ("own full rate", "full_rate_hz", "inferences/s"),
+        ("power at its own full rate", "power_full_rate_mw", "mW"),
         ("energy per inference", "energy_nj", "nJ"),
         ("latency per inference", "latency_us", "µs"),
+        ("energy of writing all cells once", "programming_energy_nj", "nJ"),
+        ("time of writing all cells once", "programming_time_us", "µs"),
     ):
-        rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
+        if key in record:
+            rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
     return rows
+
+
+POWER = (
+    "Power is energy per inference × frame rate + leakage, for both chips at the same rate; peak power has every unit "
+    "busy at once. Writing the cells is part of no other number."
+)
+"""What the rows of the cost table mean."""
+
+
+def ranges(record: Record) -> str:
+    """How far the totals of the placed chip reach with every ranged number of the library at its end."""
+    found = []
+    for name, key, unit in (("area", "area_mm2", "mm²"), ("power", "power_mw", "mW"), ("energy", "energy_nj", "nJ")):
+        low, high = record.get("interval", {}).get(key, (None, None))
+        if known(low) and known(high) and low < high:
+            found.append(f"{name} {number(low)} to {quantity(high, unit)}")
+    return f"With all these numbers at their ends at once: {', '.join(found)}." if found else ""
 
 
 def warnings(record: Record) -> list[str]:
@@ -237,6 +286,9 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         "cost_by_component": f"Area and power by component{at}.",
         "cost_by_layer": f"Area and power by layer{at}.{together}",
+        "uncertainty": "What is not known about the placed chip: the total with one number of the component library at "
+        f"its low and at its high end, the largest swings first{at}. Ranges are of the unit as its source prints it; "
+        "numbers without one count as exact, and the smallest swings stand in the table uncertainty only.",
         "convergence": f"Accuracy over the epochs, stage by stage: {', '.join(_stage_names(tables))}."
         + (
             " Below, the ADMM residuals over the norm of the weights: primal, the distance between the weights and "
@@ -262,6 +314,7 @@ def alternatives(record: Record, tables: Tables) -> dict[str, str]:
         "accuracy": "Accuracy: " + ", ".join(f"{row[0]} {row[1]}" for row in stages(record)) + ".",
         "cost_by_component": "Paired bars of area and power by component; the numbers are in the table below.",
         "cost_by_layer": "Paired bars of area and power by layer; the numbers are in the table below.",
+        "uncertainty": "Tornado charts of area and power; the numbers are in the table below.",
         "convergence": "Lines of accuracy and ADMM residuals over the epochs; the numbers are in the table history.",
         "adc_range": "Histogram of column sums with the range of the converters; the numbers are in the table "
         "adc_histogram.",
@@ -295,6 +348,12 @@ def _cost_rows(tables: Tables, by: str) -> dict[str, Any]:
     return {"rows": rows, "total": ["total", *(number(_total(column)) for column in columns), "", ""]}
 
 
+def _uncertain_rows(tables: Tables) -> list[list[str]]:
+    """Rows of the numbers that move area and power most."""
+    table = _table(tables, "uncertainty")
+    return [] if table.empty else tornado.rows(table)
+
+
 def _total(column: np.ndarray) -> float:
     """The sum, not known when a part of it is not known."""
     return float(column.sum())
@@ -317,12 +376,19 @@ def _layer_row(layer: Mapping[str, Any]) -> list[str]:
         count(layer["kept"]),
         share(kept),
         count(layer["levels_used"]),
+        _lossless(layer),
         f"{count(layer['arrays_baseline'])} → {count(layer['arrays_placed'])}",
         number(layer["macs"]),
         count(layer["input_phases"]),
         share(layer["adc_clipped"]),
         share(layer["input_clipped"]),
     ]
+
+
+def _lossless(layer: Mapping[str, Any]) -> str:
+    """The fewest converter bits that lose nothing: for the stored levels, and for any."""
+    tight, safe = (count(layer.get(key)) for key in ("adc_bits_tight", "adc_bits_safe"))
+    return tight if tight == safe else f"{tight}; {safe}"
 
 
 def _digital(record: Record) -> list[tuple[str, str, str]]:

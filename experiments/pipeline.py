@@ -18,7 +18,6 @@ import safetensors.torch
 from torch import nn
 
 import admm
-import hwmodels
 import mapping
 from admm import Compressed
 from experiments import record, report, training
@@ -197,7 +196,7 @@ def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: P
         network = None
         for number in range(len(done), wanted):
             if network is None:
-                network = CrossbarNetwork(placement, seed=device_seed(seed, number))
+                network = CrossbarNetwork(placement, seed=device_seed(seed, number), conditions=setup.conditions)
             else:
                 network.program(device_seed(seed, number))
             accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
@@ -223,8 +222,6 @@ def _price(
         baseline = mapping.place(network, setup.baseline, setup.calibration)
         task.advance(detail=f"baseline of {baseline.arrays} arrays")
         tiles = {"baseline": baseline.tiles, "placed": placement.tiles}
-        # The baseline's full pipeline rate; the placed network can only be slower where its inputs gained a sign.
-        rate = min(hwmodels.estimate(table, setup.library).totals["full_rate_hz"] for table in tiles.values())
-        cost = {key: hwmodels.estimate(table, setup.library, frame_rate_hz=rate) for key, table in tiles.items()}
+        cost = setup.pricing.both(tiles)
         task.advance()
     return baseline, cost

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
-from experiments import converter_report
+from experiments import converter_report, tornado
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
-from mapping import Placement
+from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement
 
 CONFIDENCE = 0.95
@@ -27,8 +27,15 @@ CLIPPED_WARNING = 1e-3
 
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
-    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used", *converter_report.COLUMNS,
+    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
+    "adc_bits_tight", "adc_bits_safe", *converter_report.COLUMNS,
 )  # fmt: skip
+
+TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+OPTIONAL_TOTALS = (
+    "leakage_mw", "full_rate_hz", "power_full_rate_mw", "programming_energy_nj", "programming_time_us",
+)  # fmt: skip
+"""Totals that a record may lack: writing is known only where the device or the library tells."""
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
 
@@ -61,7 +68,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     total, kept = sum(layers["weights"].tolist()), sum(layers["kept"].tolist())
     pairs = {
         key: {"baseline": float(baseline_cost.totals[key]), "placed": float(placed_cost.totals[key])}
-        for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
+        for key in (*TOTALS, *OPTIONAL_TOTALS)
+        if key in baseline_cost.totals and key in placed_cost.totals
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
     record: dict[str, Any] = {
@@ -80,6 +88,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
         **pairs,
+        "interval": {key: list(placed_cost.interval[key]) for key in TOTALS},
         "frame_rate_hz": float(placed_cost.totals["frame_rate_hz"]),
         "reduction": {
             "area": saved(pairs["area_mm2"]),
@@ -100,6 +109,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
         "layers": layers,
+        "uncertainty": tornado.table(placed_cost),
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
@@ -163,6 +173,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     table["arrays_baseline"] = [arrays[layer] for layer in table["layer"]]
     for kind in ("adc", "input"):
         table[f"{kind}_clipped"] = [_clipped(outcome, layer, kind) for layer in table["layer"]]
+    bits = lossless_bits(outcome.placement)
+    for form in ("adc_bits_tight", "adc_bits_safe"):
+        table[form] = pd.Series([None if np.isnan(b) else int(b) for b in bits[form]], dtype=object)
     placement = outcome.placement
     found = [converter_report.of_layer(placement.layers[layer], placement.array) for layer in table["layer"]]
     table = table.join(pd.DataFrame(found, columns=list(converter_report.COLUMNS)).convert_dtypes())
@@ -199,6 +212,7 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
         )
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
+    found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
     if setup.array.device.unverified:
         fields = ", ".join(setup.array.device.unverified)
         found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
@@ -210,23 +224,51 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
     array, config = setup.array, setup.config
     said = [
         f"Baseline: the unpruned network at {config.hardware.baseline_bits} bits ({setup.baseline.slices} cell(s) per "
-        "magnitude, positive and negative weights on separate arrays), on arrays of the same size, converters and "
-        "inputs, priced at the same frame rate.",
+        f"{_cells(setup.baseline)}), on arrays of the same size, converters and inputs, priced at the same frame rate.",
         "Input and converter ranges come from the first training images; the test set is used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
-        f"{_SUBTRACTION[array.pair_subtraction]}; biases, normalisation and activations are computed digitally "
-        "without error.",
+        f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
         converter_report.assumption(array),
-        f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
+        f"A crossing that carries no weight is {_idle(array)}.",
+        "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
+        "stays in the sums wherever nothing cancels it before the converter.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions
 
 
-_SUBTRACTION = {
-    "digital": "Positive and negative arrays are converted apart and subtracted digitally",
-    "analog": "The currents of positive and negative arrays are subtracted before one converter",
-}
+def _cells(array: ArraySpec) -> str:
+    """What a weight's slices hold, and where its sign is."""
+    if array.encoding != "pair":
+        return f"weight, encoding {array.encoding!r}"
+    apart = "separate arrays" if array.pair_layout == "arrays" else "neighbouring columns"
+    return f"magnitude, positive and negative weights on {apart}"
+
+
+def _signs(array: ArraySpec) -> str:
+    """How weights of both signs come out of conductances."""
+    if array.encoding == "polarised":
+        return (
+            f"The {array.fragment} rows of a fragment are read in turn with the other fragments of their array, and "
+            "their sums signed digitally."
+        )
+    if array.encoding == "pair":
+        where = "arrays" if array.pair_layout == "arrays" else "columns"
+        if array.pair_subtraction == "analog":
+            return f"The currents of positive and negative {where} are subtracted before one converter."
+        return f"Positive and negative {where} are converted apart and subtracted digitally."
+    if array.offset_correction == "analog":
+        return "A dummy column of real cells at the reference is subtracted from every column before its converter."
+    counted = "the sum of the input codes that is counted digitally beside the drivers (not priced)"
+    flipped = ", flipped columns put right with the same sum" if array.encoding == "flipped" else ""
+    return f"The reference is taken off digitally, times {counted}{flipped}."
+
+
+def _idle(array: ArraySpec) -> str:
+    """What stands where no weight does."""
+    if array.encoding in ("offset", "flipped"):
+        return "a cell at the reference, where its array has other weights in the same row and column"
+    return "open (no cell)" if array.idle == "open" else "a cell at g_min"
 
 
 def _wires(array: ArraySpec) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments import converter_report, drawing, figures, page, sheet
+from experiments import converter_report, drawing, figures, page, sheet, tornado
 from experiments.wording import plain
 from hwmodels import atomic
 from hwmodels.errors import UserError, unknown
@@ -77,9 +77,9 @@ def write(
 ) -> None:
     """Write `report.html`, `summary.md`, `tables/*.csv`, `tables/*.parquet` and `figures/*` into the folder `out`.
 
-    record: as in `schema`; tables: cost_baseline, cost_placed, layers, history, training, tiles, seeds, adc_histogram
-    (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and pdf; the page always
-    has them.
+    record: as in `schema`; tables: cost_baseline, cost_placed, uncertainty, layers, history, training, tiles,
+    seeds, adc_histogram (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and
+    pdf; the page always has them.
     Each file appears whole or not at all, the page last. Raises UserError for an unknown picture format.
     """
     for name in formats:
@@ -124,6 +124,9 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
     if not (baseline.empty or placed.empty):
         for by in ("component", "layer"):
             pictures[f"cost_by_{by}"] = lambda figure, by=by: figures.breakdown(figure, baseline, placed, by)
+    uncertain = tables.get("uncertainty", empty)
+    if not uncertain.empty:
+        pictures["uncertainty"] = lambda figure: tornado.draw(figure, uncertain)
     if not (history.empty and training.empty):
         pictures["convergence"] = lambda figure: figures.convergence(figure, history, training)
     if not tiles.empty:

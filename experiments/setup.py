@@ -14,16 +14,35 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+import mapping
 from admm import Plan, Schedule
-from admm.constraints import Block, Channel, Column, Filter, Unstructured
-from admm.layers import resolve
+from admm.constraints import (
+    NM,
+    ArrayColumn,
+    ArrayRow,
+    Block,
+    Channel,
+    Column,
+    ColumnBalanced,
+    Counted,
+    Filter,
+    GlobalBudget,
+    Kernel,
+    Pattern,
+    Polarised,
+    Unstructured,
+)
+from admm.constraints import Prune as AnyPrune
+from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import data, models
 from experiments.config import Config, Prune
+from experiments.pricing import Pricing
 from experiments.progress import Progress
-from hwmodels import Device, Library
+from hwmodels import Device, conductances_at
 from hwmodels.errors import UserError
+from mapping import Conditions
 from mapping.trace import trace
 
 
@@ -37,10 +56,11 @@ class Setup:
     network: nn.Module
     array: ArraySpec
     baseline: ArraySpec
-    library: Library
+    pricing: Pricing
     plan: Plan
     compression_epochs: int
     calibration: Tensor
+    conditions: Conditions
 
     def batches(self, part: data.Part) -> data.Batches:
         """Training batches (shuffled, augmented) or test batches of the run."""
@@ -63,8 +83,8 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     """Build everything a configuration names; every mistake in it is a UserError here."""
     array = array_spec(config)
     baseline = baseline_spec(config, array)
-    library = Library.load(config.hardware.library)
-    check_converters(library, array)
+    pricing = Pricing.of(config.hardware, array)
+    conditions = read_conditions(config, array.device, progress)
     dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
@@ -82,9 +102,13 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         weights=config.network.weights,
     )
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    trace(network, calibration[:2])
+    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    if config.hardware.frame_rate_hz is not None:
+        # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
+        pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
     plan = compression_plan(config, array)
     planned = stages(plan, resolve(plan, network).values())
+    resolve_budgets(plan, network)
     return Setup(
         config=config,
         name=name,
@@ -92,10 +116,11 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         network=network,
         array=array,
         baseline=baseline,
-        library=library,
+        pricing=pricing,
         plan=plan,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
+        conditions=conditions,
     )
 
 
@@ -141,8 +166,28 @@ def array_spec(config: Config) -> ArraySpec:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
 
 
+def read_conditions(config: Config, device: Device, progress: Progress) -> Conditions:
+    """When and where the chips are read; raises UserError beyond the device's data, and notes what it has none for."""
+    section = config.simulate
+    try:
+        conductances_at([[device.g_max_s]], device, t_s=section.t_s, temperature_k=section.temperature_k)
+    except UserError as error:
+        raise UserError(f"[simulate] {error}") from None
+    if section.t_s > 0 and device.drift is None:
+        progress.note(f"{device.name} has no data on drift: simulate.t_s = {section.t_s:g} changes nothing.")
+    if section.temperature_k is not None and device.temperature is None:
+        progress.note(f"{device.name} has no data on temperature: simulate.temperature_k changes nothing.")
+    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k)
+
+
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
-    """The arrays of the unpruned baseline: as many slices as its precision takes."""
+    """The arrays of the unpruned baseline: as many slices as its precision takes.
+
+    A network that was not trained for it has fragments of both signs, so a polarised one is compared with pairs, as
+    FORMS does (Yuan et al., ISCA 2021).
+    """
+    if array.encoding == "polarised":
+        array = array.with_(encoding="pair", fragment=None)
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:
@@ -152,23 +197,15 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
         ) from None
 
 
-def check_converters(library: Library, array: ArraySpec) -> None:
-    """Refuse converters that the library cannot price, before hours of training are spent on them."""
-    try:
-        if array.adc_bits is not None:
-            library.adc.part(array.adc_bits, "ADC (crossbar.adc_bits)", library.name)
-        if array.input_bits is not None:
-            library.dac.part(array.dac_bits, "DAC (crossbar.dac_bits)", library.name)
-    except UserError as error:
-        # A tile table says 0 where a configuration says "ideal".
-        raise UserError(str(error).replace("0 for no converter", '"ideal" for no converter')) from None
-
-
 def compression_plan(config: Config, array: ArraySpec) -> Plan:
     """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
     section = config.compress
     schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
-    prune = {pattern: constraints(choice, array) for pattern, choice in section.prune.items()}
+    prune = {pattern: constraints(choice, array, pattern) for pattern, choice in section.prune.items()}
+    budgets = [
+        GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
+        for pattern, b in section.budget.items()
+    ]
     try:
         return Plan.for_array(
             array,
@@ -176,6 +213,8 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
             quantise=section.quantise,
             order=section.order,
             schedule=schedule,
+            budgets=budgets,
+            joint=section.rank == "gain",
         )
     except ValidationError as error:
         raise UserError(f"[compress] {_reasons(error)}.") from None
@@ -185,20 +224,57 @@ def _reasons(error: ValidationError) -> str:
     return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
 
 
-def constraints(choice: Prune, array: ArraySpec) -> tuple[Any, ...]:
-    """The constraints of one pruning pattern, in the order block, filter, channel, column, single weights."""
-    made: list[Any] = []
-    if choice.block is not None:
-        made.append(Block(array.rows, array.cols, choice.block))
-    for keep, kind in (
-        (choice.filter, Filter),
-        (choice.channel, Channel),
-        (choice.column, Column),
-        (choice.unstructured, Unstructured),
+def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPrune, ...]:
+    """The constraints of one pruning pattern; those that count groups in the order block, filter, channel, column, …
+
+    Compression puts inner sets before outer ones by itself. Raises UserError that names the key.
+    """
+    made: list[AnyPrune] = [_counted(kind, getattr(choice, kind), array) for kind in COUNTED if getattr(choice, kind)]
+    try:
+        if choice.n_m is not None:
+            n, m = map(int, choice.n_m.split(":"))
+            made.append(NM(n, m, choice.n_m_axis or "channels"))
+        if choice.balanced is not None:
+            made.append(ColumnBalanced(array.rows, choice.balanced))
+        if choice.pattern is not None:
+            made.append(Pattern(choice.pattern_entries or 4, choice.pattern))
+        if choice.polarised is not None:
+            made.append(Polarised(choice.polarised, choice.polarised_order or "W", choice.polarised_refresh or 1))
+    except ValidationError as error:
+        raise UserError(f"[compress.prune.{name}] {_reasons(error)}.") from None
+    for key, needs in (
+        ("n_m_axis", "n_m"),
+        ("pattern_entries", "pattern"),
+        ("polarised_order", "polarised"),
+        ("polarised_refresh", "polarised"),
     ):
-        if keep is not None:
-            made.append(kind(keep))
+        if getattr(choice, key) is not None and getattr(choice, needs) is None:
+            raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
     return tuple(made)
+
+
+def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:
+    """A set that counts groups, of the array's size where it has one."""
+    if kind == "block":
+        return Block(array.rows, array.weight_cols, keep)
+    if kind == "array_row":
+        return ArrayRow(array.weight_cols, keep)
+    if kind == "array_column":
+        return ArrayColumn(array.rows, keep)
+    return COUNTED[kind](keep)
+
+
+COUNTED: dict[str, Any] = {
+    "block": Block,
+    "filter": Filter,
+    "channel": Channel,
+    "column": Column,
+    "kernel": Kernel,
+    "array_row": ArrayRow,
+    "array_column": ArrayColumn,
+    "unstructured": Unstructured,
+}
+"""Sets that count groups, by their key, in the order of projection."""
 
 
 def _calibration_images(dataset: data.Dataset, count: int) -> Tensor:

@@ -1,5 +1,7 @@
 """From a network to its placement on arrays, and the network that runs there."""
 
+from mapping.conditions import Conditions as Conditions
+from mapping.converter_bits import lossless_bits as lossless_bits
 from mapping.network import CrossbarNetwork as CrossbarNetwork
 from mapping.place import place as place
 from mapping.placement import Placement as Placement

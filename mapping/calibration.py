@@ -29,7 +29,8 @@ from hwmodels.errors import UserError
 from mapping.cells import nominal
 from mapping.converters import finest_step, full_scales, grouped, lossless_bits
 from mapping.layer import CHUNK_ELEMENTS, layer_codes
-from mapping.placement import Calibration, LayerPlacement, Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance
 from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
@@ -118,12 +119,6 @@ def _nominal(placement: Placement) -> dict[str, list[PlacedStrip]]:
     return {name: built.get(name, []) for name in placement.layers}
 
 
-def _full_range(spec: ArraySpec) -> float:
-    """The largest sum that an array can give, in units of `unit_conductance` × DAC code."""
-    code = 1 if spec.input_bits is None else 2**spec.dac_bits - 1
-    return spec.rows * spec.device.g_max_s * code / unit_conductance(spec)
-
-
 def _sums(at: PlacedStrip, vectors: Tensor, spec: ArraySpec, signed: bool) -> Iterator[Tensor]:
     """The column sums of a strip, a piece of the vectors and a cycle at a time: (n, columns)."""
     step = max(CHUNK_ELEMENTS // at.strip.g.shape[1], 1)
@@ -183,7 +178,7 @@ class _Measure:
         if spec.adc_bits is None or not self.strips:
             return np.zeros(0)
         if spec.adc_range == "full" or not self.tally.largest.any():
-            return np.full(self.tally.largest.size, _full_range(spec))
+            return np.full(self.tally.largest.size, spec.largest_sum_s / unit_conductance(spec))
         ranges = self.tally.result()
         empty = (ranges == 0) & (self.tally.largest > 0)
         if empty.any():

@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 
 from crossbar import ArraySpec, effective_conductance
-from hwmodels import program
-from mapping.placement import Piece
+from hwmodels import conductances_at, program
+from mapping.conditions import Conditions
+from mapping.pieces import Piece
 
 
 def nominal(piece: Piece, spec: ArraySpec) -> np.ndarray:
     """Conductances (rows, cols) [S] of a piece without device error, wires included."""
-    return behind_wires(piece.target, spec)
+    return _seen(piece, piece.contents.target, spec, ())
 
 
-def programmed(piece: Piece, spec: ArraySpec, seed: int) -> np.ndarray:
-    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, wires."""
-    return behind_wires(program(piece.target, spec.device, seed=seed, array=piece.array), spec)
+def programmed(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, drift, wires.
+
+    The whole array is programmed at once, dummy columns with it: a cell's draw is that of its place in the array.
+    """
+    known, key = piece.contents.known, (seed, conditions)
+    if key not in known:
+        g = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
+        known[key] = at_conditions(g, piece, spec, seed, conditions)
+    return _seen(piece, known[key], spec, key)
+
+
+def at_conditions(g: np.ndarray, piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """Programmed conductances g (rows, cols) [S] of a piece's array, at the time and temperature of reading."""
+    return conductances_at(
+        g, spec.device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
+    )
+
+
+def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, key: tuple[Hashable, ...]) -> np.ndarray:
+    """The piece's part of its whole array (rows, columns) [S], as read while only its tile's word lines are driven.
+
+    key: which chip, when and how warm; with it the array behind its wires is kept for the tile's other pieces.
+    """
+    row0 = piece.tile.row0
+    lines = slice(row0, row0 + piece.tile.rows.size)
+    if spec.has_wires:
+        known, key = piece.contents.known, (*key, piece.number)
+        if key not in known:
+            known[key] = behind_wires(_only(whole, lines), spec)
+        whole = known[key]
+    alone = piece.columns.size == whole.shape[1]
+    return whole[lines] if alone else whole[lines][:, piece.columns]
+
+
+def _only(g: np.ndarray, lines: slice) -> np.ndarray:
+    """The array with no cells on other word lines: the transistors of rows that are not read are off."""
+    if lines == slice(0, g.shape[0]):
+        return g
+    alone = np.zeros_like(g)
+    alone[lines] = g[lines]
+    return alone
 
 
 def behind_wires(g: np.ndarray, spec: ArraySpec) -> np.ndarray:

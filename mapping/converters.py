@@ -19,7 +19,7 @@ def finest_step(spec: ArraySpec) -> float:
 
     On cells that sit on a grid, and with whole input codes, every sum is a whole multiple of the grid's unit.
     """
-    whole = spec.encoding.grid_unit_s is not None and not spec.has_wires and spec.input_bits is not None
+    whole = spec.encoder.grid_unit_s is not None and not spec.has_wires and spec.input_bits is not None
     return 1.0 if whole else 0.0
 
 
@@ -37,7 +37,7 @@ def range_s(calibration: Calibration, spec: ArraySpec) -> float | None:
 def converters_of(strip: Strip, spec: ArraySpec) -> np.ndarray:
     """Which converter serves each column: (columns, 2) int64 array and converter of the array; −1, −1 for none."""
     assert strip.place is not None
-    array, line = strip.place
+    array, line = strip.place[:2]
     return np.where(array[:, None] >= 0, np.stack([array, line // spec.columns_per_converter], axis=1), -1)
 
 

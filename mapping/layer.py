@@ -151,7 +151,7 @@ class CrossbarLayer(nn.Module):
         self._state.vectors += len(total)
         top = spec.input_code_top(placed.calibration.signed)
         weight_scale = torch.as_tensor(placed.grid.scale, dtype=torch.float64, device=x.device)
-        total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoding.full_scale_s)
+        total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoder.full_scale_s)
         if self.bias is not None:
             total += self.bias.to(torch.float64).view(shape.groups, shape.cols)
         return geometry.output(total.to(x.dtype), x)

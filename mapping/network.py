@@ -13,8 +13,10 @@ from torch import nn
 from crossbar.converter_bank import driver_errors
 from hwmodels.errors import UserError
 from mapping.cells import programmed
+from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
-from mapping.placement import Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Placement
 from mapping.strips import build_strips
 
 
@@ -22,15 +24,24 @@ class CrossbarNetwork(nn.Module):
     """A network with the original's forward signature that computes its mapped layers on crossbars.
 
     placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
-    column) alone, so the same seed gives the same chip. network: the original module, if the placement was
-    loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
+    column) alone, so the same seed gives the same chip. conditions: how long after programming and at which temperature
+    the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
+    placement was loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
     converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
     """
 
-    def __init__(self, placement: Placement, *, seed: int = 0, network: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        network: nn.Module | None = None,
+    ) -> None:
         """Build the network and program its cells."""
         super().__init__()
         self.placement = placement
+        self.conditions = conditions or Conditions()
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
@@ -49,7 +60,7 @@ class CrossbarNetwork(nn.Module):
         self.seed = seed = int(seed)
 
         def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.array, self.seed)
+            return programmed(piece, self.placement.array, self.seed, self.conditions)
 
         drivers = None if self.placement.array.dac_errors is None else self._drivers
         where = next(self.model.parameters(), None)
@@ -61,7 +72,7 @@ class CrossbarNetwork(nn.Module):
     def _drivers(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
         errors = self.placement.array.dac_errors
         assert errors is not None
-        return driver_errors(errors, self.seed, piece.array, piece.tile.rows.size)
+        return driver_errors(errors, self.seed, piece.array, piece.tile.rows.size, first=piece.tile.row0)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -90,6 +101,7 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
+                "encoding": spec.encoding,
                 "slices": spec.slices,
                 "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
                 "adc_bits": spec.adc_bits,

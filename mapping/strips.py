@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +11,12 @@ from torch import Tensor
 
 from crossbar import ArraySpec
 from crossbar.strip import Strip
-from mapping.placement import LayerPlacement, Piece
+from mapping.pieces import Piece
+from mapping.placement import LayerPlacement
+from mapping.tiling import Tile
 
 Conductances = Callable[[Piece], np.ndarray]
-"""What really stands on an array: piece → conductances [S] of shape (rows, cols)."""
+"""What really stands on cells: piece → conductances [S] of shape (rows, cols)."""
 
 Drivers = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
 """What the drivers of an array really apply: piece → gain factors and offsets [DAC LSB], (rows,) each."""
@@ -37,7 +38,7 @@ class PlacedStrip:
 
 def unit_conductance(spec: ArraySpec) -> float:
     """What 1 in a strip's conductances means [S]: the level grid's unit where there is one, else g_max."""
-    return spec.encoding.grid_unit_s or spec.device.g_max_s
+    return spec.encoder.grid_unit_s or spec.device.g_max_s
 
 
 def build_strips(
@@ -49,64 +50,110 @@ def build_strips(
     drivers: what the drivers of a piece really apply, None for ideal ones. A driver's gain is as good as one of its
     row of cells, and its offset a row of cells that is always driven, so neither costs anything in a product.
     """
-    unit = unit_conductance(spec)
+    parts: dict[int, list[Piece]] = {number: [] for number in range(len(layer.tiles))}
+    for piece in pieces:
+        parts[piece.number].append(piece)
+    sharing: dict[tuple[int, bytes], list[int]] = {}
+    for number, tile in enumerate(layer.tiles):
+        sharing.setdefault((tile.group, tile.rows.tobytes()), []).append(number)
     strips = []
-    for _, members in groupby(_tiles_of(pieces), key=lambda item: (item[0].group, item[0].rows.tobytes())):
-        tiles = list(members)
-        first = tiles[0][0]
-        cols = np.concatenate([tile.cols for tile, _ in tiles])
-        g = np.zeros((first.rows.size, 2, spec.slices, cols.size), dtype=np.float32)
-        place = np.full((2, 2, spec.slices, cols.size), -1, dtype=np.int64)
-        offset = np.zeros((2, spec.slices, cols.size))
-        start = 0
-        for tile, parts in tiles:
-            stop = start + tile.cols.size
-            for piece in parts:
-                at = 0 if piece.sign > 0 else 1, piece.slice, slice(start, stop)
-                conductances = cells(piece) / unit
-                if drivers is not None:
-                    gain, shift = drivers(piece)
-                    offset[at] = shift @ conductances
-                    conductances = gain[:, None] * conductances
-                g[:, *at] = conductances
-                place[:, *at] = np.stack([np.full(stop - start, piece.array), np.arange(stop - start)])
-            start = stop
+    for numbers in sharing.values():
+        tiles = [layer.tiles[number] for number in numbers]
+        seen = [_seen(layer.tiles[number], parts[number], spec, cells, drivers) for number in numbers]
+        planes, offset, place = (np.concatenate(item, axis=-1) for item in zip(*seen, strict=True))
+        signs = [layer.signs[number] if layer.signs else None for number in numbers]
+        strip = _strip(planes, tiles, signs, spec)
+        if drivers is not None:
+            shift = offset.reshape(-1) / unit_conductance(spec)
+            strip = replace(strip, drive_offset=torch.from_numpy(shift))
         strips.append(
             PlacedStrip(
-                group=first.group,
-                rows=torch.from_numpy(first.rows.astype(np.int64)),
-                cols=torch.from_numpy(cols.astype(np.int64)),
-                strip=_strip(g, spec, unit, place, None if drivers is None else offset),
+                group=tiles[0].group,
+                rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
+                cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
+                strip=replace(strip, place=place.reshape(3, -1)),
             )
         )
     return strips
 
 
-def _strip(g: np.ndarray, spec: ArraySpec, unit: float, place: np.ndarray, offset: np.ndarray | None) -> Strip:
-    """What the converters see of pairs g (rows, 2, slices, cols), in units of `unit` [S].
+def _seen(
+    tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the converters see of one tile with its drivers, and where they are.
 
-    place: (2, 2, slices, cols) array and bit line of every column; offset: (2, slices, cols) what drivers add to it.
+    Returns conductances (rows, planes, cols) [S], what the drivers' offsets add (1, planes, cols) [S × DAC code], and
+    place (3, planes, cols), see `Strip`.
     """
-    rows, _, _, cols = g.shape
-    weights = spec.encoding.slice_weights
-    if spec.pair_subtraction == "analog":
-        g = g[:, 0] - g[:, 1]
-        place = np.where(place[:1, 0] >= 0, place[:, 0], place[:, 1])
-        offset = None if offset is None else offset[0] - offset[1]
-    else:
-        weights = np.concatenate([weights, -weights])
-    return Strip(
-        g=torch.from_numpy(np.ascontiguousarray(g.reshape(rows, -1))),
-        unit_s=unit,
-        cols=cols,
-        plane_weights=weights,
-        signed=spec.signed_converter,
-        place=place.reshape(2, -1),
-        drive_offset=None if offset is None else torch.from_numpy(offset.ravel()),
+    place = _places(tile, pieces, spec)
+    if drivers is None:
+        return converted_planes(tile, pieces, spec, cells), np.zeros((1, *place.shape[1:])), place
+    real = {id(piece): (*drivers(piece), cells(piece)) for piece in pieces}
+
+    def driven(piece: Piece) -> np.ndarray:
+        gain, _, g = real[id(piece)]
+        return gain[:, None] * g
+
+    def shifted(piece: Piece) -> np.ndarray:
+        _, shift, g = real[id(piece)]
+        return (shift @ g)[None]
+
+    return (
+        converted_planes(tile, pieces, spec, driven),
+        converted_planes(tile, pieces, spec, shifted)[:1],
+        place,
     )
 
 
-def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:
-    for _, members in groupby(pieces, key=lambda piece: piece.number):
-        parts = list(members)
-        yield parts[0].tile, parts
+def _places(tile: Tile, pieces: list[Piece], spec: ArraySpec) -> np.ndarray:
+    """Array, number among its converted columns and first word line of every plane and column: (3, planes, cols)."""
+    encoder = spec.encoder
+    place = np.full((3, encoder.plane_weights.size, tile.cols.size), -1, dtype=np.int64)
+    # Halves beside each other that are subtracted share a converter's input.
+    beside = 2 if spec.pair_subtraction == "analog" and spec.pair_layout == "columns" else 1
+    for piece in pieces:
+        plane = piece.slice if encoder.analog else encoder.planes.index((piece.sign, piece.slice))
+        if not piece.dummy and (piece.sign > 0 or place[0, plane, 0] < 0):
+            place[0, plane], place[1, plane], place[2, plane] = piece.array, piece.columns // beside, tile.row0
+    return place
+
+
+def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
+    """What the converters see of one tile: (rows, converted planes, cols) [S].
+
+    Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
+    """
+    encoder = spec.encoder
+    g = np.zeros((tile.rows.size, encoder.plane_weights.size, tile.cols.size))
+    for piece in pieces:
+        if encoder.analog:
+            g[:, piece.slice] += piece.sign * cells(piece)
+        else:
+            g[:, encoder.planes.index((piece.sign, piece.slice))] = cells(piece)
+    return g
+
+
+def _strip(g: np.ndarray, tiles: list[Tile], signs: list[np.ndarray | None], spec: ArraySpec) -> Strip:
+    """The strip of tiles that share word lines; g: (rows, planes, cols) [S], the tiles side by side, overwritten."""
+    unit, encoder = unit_conductance(spec), spec.encoder
+    rows, _, cols = g.shape
+    g /= unit
+    weights = [encoder.input_weight_s(own, tile.cols.size) for own, tile in zip(signs, tiles, strict=True)]
+    column_sign = [encoder.column_sign(own) for own in signs]
+    return Strip(
+        g=torch.from_numpy(g.astype(np.float32).reshape(rows, -1)),
+        unit_s=unit,
+        cols=cols,
+        plane_weights=encoder.plane_weights,
+        signed=encoder.analog,
+        column_sign=_tensor(column_sign, np.float32, 1.0),
+        input_weight=_tensor(weights, np.float64, 1 / unit),
+    )
+
+
+def _tensor(parts: Sequence[np.ndarray | None], dtype: type, factor: float) -> Tensor | None:
+    """The tiles' digital terms (…, cols), times a factor, side by side in one row; None where there are none."""
+    given = [part for part in parts if part is not None]
+    if not given:
+        return None
+    return torch.from_numpy((np.concatenate(given, axis=-1) * factor).astype(dtype).reshape(-1))

@@ -1,14 +1,32 @@
 """Sets of weight tensors that fit a crossbar, each with its Euclidean projection."""
 
+from admm.constraints.balance import NM as NM
+from admm.constraints.balance import ColumnBalanced as ColumnBalanced
+from admm.constraints.budget import GlobalBudget as GlobalBudget
+from admm.constraints.clusters import Cluster as Cluster
+from admm.constraints.groups import ArrayColumn as ArrayColumn
+from admm.constraints.groups import ArrayRow as ArrayRow
 from admm.constraints.groups import Block as Block
 from admm.constraints.groups import Channel as Channel
 from admm.constraints.groups import Column as Column
 from admm.constraints.groups import Filter as Filter
 from admm.constraints.groups import Groups as Groups
+from admm.constraints.groups import Kernel as Kernel
 from admm.constraints.groups import Unstructured as Unstructured
-from admm.constraints.groups import nested_mask as nested_mask
+from admm.constraints.joint import Joint as Joint
+from admm.constraints.kinds import Counted as Counted
+from admm.constraints.kinds import Prune as Prune
+from admm.constraints.kinds import Values as Values
 from admm.constraints.levels import Levels as Levels
+from admm.constraints.levels import Quantiser as Quantiser
 from admm.constraints.levels import nearest as nearest
-
-Prune = Unstructured | Filter | Channel | Column | Block
-"""Any of the pruning sets."""
+from admm.constraints.nested import alternating_mask as alternating_mask
+from admm.constraints.nested import is_nested as is_nested
+from admm.constraints.nested import nested_mask as nested_mask
+from admm.constraints.pattern import Pattern as Pattern
+from admm.constraints.polarity import Polarised as Polarised
+from admm.constraints.quantisers import Binary as Binary
+from admm.constraints.quantisers import PowerOfTwo as PowerOfTwo
+from admm.constraints.quantisers import Ternary as Ternary
+from admm.constraints.quantisers import Uniform as Uniform
+from admm.constraints.support import Support as Support

@@ -1,10 +1,10 @@
-"""Pruning sets: tensors in which at most so many groups of weights are not zero.
+"""Pruning sets that count groups: tensors in which at most so many groups of weights are not zero.
 
 A group is what a crossbar can leave out: a bit line (filter), the word lines of an input channel, one word
-line (a row of the lowered matrix), a block of the size of an array; or a single weight. All of them are cut on
-the lowered matrix M of `crossbar.tiling` (rows: word lines, columns: bit lines). In a grouped convolution each
-group of filters has its own matrix, and the matrices stand behind each other: every one has its own filters,
-channels, rows and blocks, and `keep` counts over all of them together.
+line (a row of the lowered matrix), a block of the size of an array, one word line or bit line of one array; or a
+kernel, or a single weight. All of them are cut on the lowered matrix M of `crossbar.tiling` (rows: word lines,
+columns: bit lines). In a grouped convolution each group of filters has its own matrix, and the matrices stand
+behind each other: every one has its own filters, channels, rows and blocks, and `keep` counts over all of them.
 
 The Euclidean projection on such a set is exact: keep the groups of largest norm and zero the rest, because
 zeroing a set of groups costs the sum of their squared norms (Yuan et al. 2019, arXiv 1908.11691, Y-step).
@@ -13,38 +13,21 @@ zeroing a set of groups costs the sum of their squared norms (Yuan et al. 2019, 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal, final
+from typing import Literal, final
 
 import torch
-from pydantic import BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from admm.constraints.support import STRICT, Keep, Ranked, crossings, kernel_size, matrix_shape, require_finite
 from crossbar.tiling import arrays_needed, from_matrix
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count
 
-STRICT = ConfigDict(extra="forbid")
 
-
-def _checked_keep(value: object) -> object:
-    """A count or a fraction; `True` is an int to Python and no count to anyone."""
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if whole or (isinstance(value, float) and 0 < value <= 1):
-        return value
-    raise ValueError(
-        f"keep is a count of groups (a whole number, at least 1) or a fraction of them (a float above 0, "
-        f"at most 1.0), not {value!r}"
-    )
-
-
-Keep = Annotated[int | float, BeforeValidator(_checked_keep)]
-"""How many groups stay: an int is a count, a float in (0, 1] a fraction (rounded down, at least one group)."""
-
-
-class Groups(ABC):
+class Groups(Ranked):
     """A pruning set. Leaves say only how the weights of a layer fall into groups (`labels`)."""
 
     keep: Keep
@@ -54,47 +37,57 @@ class Groups(ABC):
         """The group of every weight: int64 of the weight's own shape (out, in / groups, *kernel), 0 … n − 1."""
 
     @final
+    def cells(self, shape: Sequence[int], groups: int = 1) -> Tensor:
+        """One cell: the budget is the layer's."""
+        return torch.zeros(tuple(shape), dtype=torch.int64)
+
+    @final
     def count(self, shape: Sequence[int], groups: int = 1) -> int:
         """How many groups may be non-zero in a layer of this shape.
 
         Raises UserError for a shape that is no weight matrix and for a count above the number of groups.
         """
-        return self._count(int(self.labels(shape, groups).max()) + 1)
+        return self.allowed(int(self.labels(shape, groups).max()) + 1)
 
     @final
-    def mask(self, w: Tensor, groups: int = 1) -> Tensor:
-        """bool of the weight's shape: the entries that projection keeps (all entries of the kept groups).
+    def check(self, shape: Sequence[int], groups: int = 1) -> None:
+        """See `Support.check`: raises what `count` raises."""
+        self.count(shape, groups)
 
-        A tie in norm goes to the group of lower number. Norms are summed in float64 on the CPU, so that every
-        device keeps the same groups. Raises UserError for weights that are not finite.
-        """
-        _require_finite(w)
-        labels = self.labels(w.shape, groups).reshape(-1)
+    @final
+    def best(self, gain: Tensor, groups: int = 1) -> Tensor:
+        """See `Ranked.best`: the groups of largest summed gain, but none of negative gain."""
+        labels = self.labels(gain.shape, groups).reshape(-1)
         total = int(labels.max()) + 1
-        squares = w.detach().to("cpu", torch.float64).square().reshape(-1)
-        norms = torch.bincount(labels, weights=squares, minlength=total)
+        sums = torch.bincount(labels, weights=gain.reshape(-1), minlength=total)
         kept = torch.zeros(total, dtype=torch.bool)
-        kept[torch.sort(norms, descending=True, stable=True).indices[: self._count(total)]] = True
-        return kept[labels].reshape(w.shape).to(w.device)
+        kept[torch.sort(sums, descending=True, stable=True).indices[: self.allowed(total)]] = True
+        kept &= sums >= 0
+        return kept[labels].reshape(gain.shape)
 
     @final
-    def project(self, w: Tensor, groups: int = 1) -> Tensor:
-        """The nearest tensor of the set: a new tensor, kept groups unchanged and the others zero."""
-        return w.detach().masked_fill(~self.mask(w, groups), 0)
+    def cover(self, w: Tensor, groups: int = 1) -> Tensor:
+        """See `Support.cover`: every group with a weight that is not zero, whole."""
+        labels = self.labels(w.shape, groups)
+        used = torch.zeros(int(labels.max()) + 1, dtype=torch.bool)
+        used[labels[(w.detach() != 0).cpu()]] = True
+        return used[labels].to(w.device)
 
     @final
     def holds(self, w: Tensor, groups: int = 1) -> bool:
         """Whether at most the allowed number of groups has a weight that is not zero."""
-        _require_finite(w)
+        require_finite(w)
         labels = self.labels(w.shape, groups)
         used = labels[(w.detach() != 0).cpu()].unique().numel()
-        return used <= self._count(int(labels.max()) + 1)
+        return used <= self.allowed(int(labels.max()) + 1)
 
-    def _count(self, total: int) -> int:
+    @final
+    def allowed(self, total: int, whose: str = "the layer has") -> int:
+        """How many of `total` groups `keep` leaves; UserError when it asks for more than there are."""
         if isinstance(self.keep, int):
             if self.keep > total:
                 raise UserError(
-                    f"{self!r} asks for {self.keep} groups, but the layer has {total}. "
+                    f"{self!r} asks for {self.keep} groups, but {whose} {total}. "
                     f"Give a count of at most {total}, or a fraction as a float."
                 )
             return self.keep
@@ -111,7 +104,7 @@ class Unstructured(Groups):
 
     def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """Every weight its own group, in C order."""
-        _matrix_shape(shape, groups)
+        matrix_shape(shape, groups)
         return torch.arange(math.prod(shape)).reshape(tuple(shape))
 
 
@@ -125,7 +118,7 @@ class Filter(Groups):
 
     def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """The number of the output filter (of the output, for a linear layer)."""
-        g, _, c = _crossings(shape, groups)
+        g, _, c = crossings(shape, groups)
         return from_matrix(g * (shape[0] // groups) + c, tuple(shape))
 
 
@@ -143,7 +136,7 @@ class Channel(Groups):
 
     def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """The number of the input channel."""
-        g, r, _ = _crossings(shape, groups)
+        g, r, _ = crossings(shape, groups)
         return from_matrix(g * shape[1] + r // math.prod(shape[2:]), tuple(shape))
 
 
@@ -161,7 +154,7 @@ class Column(Groups):
 
     def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """The number of the row of M."""
-        g, r, _ = _crossings(shape, groups)
+        g, r, _ = crossings(shape, groups)
         return from_matrix(g * math.prod(shape[1:]) + r, tuple(shape))
 
 
@@ -181,44 +174,69 @@ class Block(Groups):
 
     def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """The number of the block, row by row of blocks, group after group."""
-        rows, cols = _matrix_shape(shape, groups)
-        g, r, c = _crossings(shape, groups)
+        rows, cols = matrix_shape(shape, groups)
+        g, r, c = crossings(shape, groups)
         blocks = arrays_needed(rows, cols, self.rows, self.cols)
         across = arrays_needed(1, cols, 1, self.cols)
         return from_matrix(g * blocks + (r // self.rows) * across + c // self.cols, tuple(shape))
 
 
-def nested_mask(w: Tensor, constraints: Sequence[Groups], groups: int = 1) -> Tensor:
-    """bool of the weight's shape: what is left when the constraints are projected on one after the other.
+@final
+@dataclass(frozen=True, config=STRICT)
+class Kernel(Groups):
+    """At most `keep` kernels are non-zero: all positions (kh, kw) of one input channel in one filter.
 
-    The result satisfies every constraint, since a later projection only zeroes more groups. It is the exact
-    projection on the intersection for one constraint and a heuristic for several (which filters are best
-    depends on which rows stay); their order matters. No constraint: everything is kept.
+    A kernel is a short stretch of one bit line, so that removing it frees no line by itself ("connectivity pruning"
+    in Niu et al. 2020, PatDNN, arXiv 2001.00138). Convolutions only.
     """
-    kept = torch.ones_like(w, dtype=torch.bool)
-    for constraint in constraints:
-        kept &= constraint.mask(w.detach().masked_fill(~kept, 0), groups)
-    return kept
+
+    keep: Keep
+    kind: Literal["kernel"] = "kernel"
+
+    def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
+        """Number of the kernel: filter by filter, channel by channel."""
+        matrix_shape(shape, groups)
+        size = kernel_size(shape, "Kernel")
+        return (torch.arange(math.prod(shape)) // size).reshape(tuple(shape))
 
 
-def _matrix_shape(shape: Sequence[int], groups: int) -> tuple[int, int]:
-    """(rows, cols) of the matrix of one group."""
-    if len(shape) < 2 or 0 in shape:
-        raise UserError(
-            f"Weights of shape {tuple(shape)} are no matrix to prune: (out, in / groups, *kernel) is expected."
-        )
-    if groups < 1 or shape[0] % groups:
-        raise UserError(f"{shape[0]} filters cannot be split into {groups} groups.")
-    return math.prod(shape[1:]), shape[0] // groups
+@final
+@dataclass(frozen=True, config=STRICT)
+class ArrayRow(Groups):
+    """At most `keep` array rows are non-zero: the stretch of one word line that lies in one array.
+
+    cols: bit lines of an array; where it is cut along word lines does not matter here. Row r of M in column strip s
+    is a group; the last strip may be narrower.
+    """
+
+    cols: Count
+    keep: Keep
+    kind: Literal["array_row"] = "array_row"
+
+    def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
+        """Row by row of M, strip by strip, group after group."""
+        rows, cols = matrix_shape(shape, groups)
+        g, r, c = crossings(shape, groups)
+        strips = arrays_needed(1, cols, 1, self.cols)
+        return from_matrix((g * rows + r) * strips + c // self.cols, tuple(shape))
 
 
-def _crossings(shape: Sequence[int], groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Group, row and column of every crossing of the lowered matrices, each int64 (groups, rows, cols)."""
-    rows, cols = _matrix_shape(shape, groups)
-    g, r, c = torch.meshgrid(torch.arange(groups), torch.arange(rows), torch.arange(cols), indexing="ij")
-    return g, r, c
+@final
+@dataclass(frozen=True, config=STRICT)
+class ArrayColumn(Groups):
+    """At most `keep` array columns are non-zero: the stretch of one bit line that lies in one array.
 
+    rows: word lines of an array. Column c of M in row strip s is a group: one conversion of one array's ADC per
+    input cycle; the last strip may be lower.
+    """
 
-def _require_finite(w: Tensor) -> None:
-    if not bool(torch.isfinite(w).all()):
-        raise UserError("Weights with NaN or infinity cannot be projected. Check the model's weights or training.")
+    rows: Count
+    keep: Keep
+    kind: Literal["array_column"] = "array_column"
+
+    def labels(self, shape: Sequence[int], groups: int = 1) -> Tensor:
+        """Strip by strip of rows, column by column of M, group after group."""
+        rows, cols = matrix_shape(shape, groups)
+        g, r, c = crossings(shape, groups)
+        strips = arrays_needed(rows, 1, self.rows, 1)
+        return from_matrix((g * strips + r // self.rows) * cols + c, tuple(shape))

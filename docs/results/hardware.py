@@ -1,7 +1,7 @@
 """Tables of the cost model: `python docs/results/hardware.py` writes hardware-*.csv and hardware-*.md beside itself.
 
-hardware-yuan2019: the library `yuan2019-45nm` against Table 2 of "Tiny but Accurate" (Ma et al., ASP-DAC 2020);
 hardware-vgg8: one VGG-8 placement through every library; hardware-goldens: published totals recomputed from parts.
+The published chips of the library `yuan2019-45nm` have a script of their own, hardware_yuan2019.py.
 """
 
 from __future__ import annotations
@@ -16,22 +16,6 @@ from hwmodels.costs.adc_cost import andrulis
 from hwmodels.costs.scaling import node_scaling
 
 HERE = Path(__file__).parent
-VGG16 = [(27, 64), (576, 64), (576, 128), (1152, 128), (1152, 256), *[(2304, 256)] * 2, (2304, 512), *[(4608, 512)] * 5]
-RESNET18 = [(27, 64), *[(576, 64)] * 4, (576, 128), *[(1152, 128)] * 3, (64, 128), (1152, 256), *[(2304, 256)] * 3]
-RESNET18 += [(128, 256), (2304, 512), *[(4608, 512)] * 3, (256, 512)]
-PUBLISHED = (
-    ("ResNet-18", RESNET18, 5.83, 0.235, 3.359),
-    ("ResNet-18", RESNET18, 15.14, 0.117, 1.622),
-    ("VGG-16", VGG16, 20.16, 0.113, 1.611),
-    ("VGG-16", VGG16, 44.67, 0.056, 0.824),
-    ("VGG-16", VGG16, 50.02, 0.053, 0.754),
-    ("ResNet-18", RESNET18, 52.07, 0.042, 0.585),
-    ("ResNet-18", RESNET18, 59.84, 0.041, 0.556),
-)
-"""Network, convolutions as (rows, columns), compression, area [mm²], power [W]."""
-FITTED_ROW = 0
-MEAN_G_S = 5.5e-7
-"""Sixteen evenly spaced levels of 0.1 to 1 µS, all equally often."""
 VGG8 = (
     ("conv1", 27, 128, 1024),
     ("conv2", 1152, 128, 1024),
@@ -43,53 +27,6 @@ VGG8 = (
     ("fc2", 1024, 10, 1),
 )
 """C128 C128 M C256 C256 M C512 C512 M FC1024 FC10 for 3 × 32 × 32: name, rows, columns, input vectors."""
-
-
-def pruned(shapes: list[tuple[int, int]], compression: float) -> pd.DataFrame:
-    """Tile table of a network pruned alike in every layer, half of it (in the logarithm) by rows, half by columns."""
-    side = compression**0.5
-    matrices = [
-        Matrix(name=f"conv{i}", rows=max(1, round(rows / side)), cols=max(1, round(cols / side)))
-        for i, (rows, cols) in enumerate(shapes)
-    ]
-    return dense_tiles(matrices, array_rows=128, array_cols=64, signs=1, slices=2, g_mean_s=MEAN_G_S)
-
-
-def fitted() -> tuple[float, float]:
-    """Area [µm²] and power [mW] of the periphery of one array that make the fitted row exact."""
-    _, shapes, compression, area, power = PUBLISHED[FITTED_ROW]
-    result = prepare(pruned(shapes, compression)).estimate("yuan2019-45nm")
-    parts, arrays = result.table, result.totals["arrays"]
-    cells = parts[parts["component"] == "cell"]
-    return (
-        (area - cells["area_mm2"].sum()) * 1e6 / arrays,
-        (power * 1e3 - cells["power_peak_mw"].sum()) / arrays,
-    )
-
-
-def yuan() -> pd.DataFrame:
-    """Every published chip against the library."""
-    rows = []
-    for i, (network, shapes, compression, area, power) in enumerate(PUBLISHED):
-        totals = prepare(pruned(shapes, compression)).estimate("yuan2019-45nm").totals
-        modelled, watts = totals["area_mm2"], totals["power_peak_mw"] / 1e3
-        rows.append(
-            {
-                "network": network,
-                "compression": compression,
-                "role": "fitted" if i == FITTED_ROW else "predicted",
-                "arrays": totals["arrays"],
-                "area_mm2_published": area,
-                "area_mm2": round(modelled, 4),
-                "area_residual_percent": round(100 * (modelled / area - 1), 1),
-                "power_w_published": power,
-                "power_w": round(watts, 3),
-                "power_residual_percent": round(100 * (watts / power - 1), 1),
-                "w_per_mm2_published": round(power / area, 2),
-                "w_per_mm2": round(watts / modelled, 2),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def vgg8() -> pd.DataFrame:
@@ -129,6 +66,7 @@ def goldens() -> pd.DataFrame:
         ("ISAAC core, power", "mW", 24.08, machine("isaac-32nm")[0]),
         ("ISAAC core, area", "mm2", 0.01312, machine("isaac-32nm")[1]),
         *tiles("ISAAC", "isaac-32nm", (329.8, 0.372), (65_800.0, 85.4)),
+        ("ISAAC chip, throughput of 16-bit operations", "GOPS", 41_288.0, isaac_gops()),
         ("FORMS 12 cores, power", "mW", 280.05, 12 * machine("forms-32nm", bits=4, converters=32)[0]),
         ("FORMS 12 cores, area", "mm2", 0.152, 12 * machine("forms-32nm", bits=4, converters=32)[1]),
         *tiles("FORMS", "forms-32nm", (333.1, 0.39), (66_360.8, 89.15)),
@@ -166,6 +104,19 @@ def machine(name: str, bits: int = 8, converters: int = 8) -> tuple[float, float
     power = cell.printed_power.si + sum(part.power.si * part.share * count for part, count in counts)
     area = cell.area.si + sum(part.area.si * part.share * count for part, count in counts)
     return power * 1e3, area * 1e6
+
+
+def isaac_gops() -> float:
+    """16-bit operations per second of ISAAC's chip [1e9/s]: its arrays full, at the rate that the cost model finds.
+
+    A 16-bit weight takes 8 cells of 2 bits and a 16-bit input 16 cycles, so a full array of 128 × 128 does 2 · 128 · 16
+    operations (multiply and add) an input vector; a chip has 168 tiles of 96 arrays.
+    """
+    full = dense_tiles(
+        [Matrix(name="full", rows=128, cols=16)], signs=1, slices=8, slices_share_array=True, input_bits=16
+    )
+    rate = prepare(full).estimate("isaac-32nm").totals["full_rate_hz"]
+    return 168 * 96 * 2 * 128 * 16 * rate / 1e9
 
 
 def tiles(
@@ -229,18 +180,6 @@ def page(title: str, text: str, frame: pd.DataFrame) -> str:
     return f"# {title}\n\n{text}\n\n" + "\n".join(lines) + "\n\nCommand: `python docs/results/hardware.py`.\n"
 
 
-YUAN_TEXT = """\
-Seven chips of Table 2 of "Tiny but Accurate" (Ma et al., ASP-DAC 2020): 128 × 64 arrays of 4-bit cells, two cells a
-weight.
-
-Fitted, to the first row only: area and power of the periphery of one array ({area:.1f} µm², {power:.3f} mW).
-Predicted: everything in the other six rows. Assumed, because the paper does not print them: every layer keeps the same
-share of its weights, pruned by the same factor in rows and columns; tiles are rounded up to whole arrays; the cells are
-4 F² and draw ΣV²G at 0.2 V with every row driven; the published power has every unit busy (`power_peak_mw`).
-
-The constant power density is what two constants per array give by themselves. The area residuals show what the
-rounding of tiles explains: without it, an array's share of the published area would have to grow from 503 to 902 µm²
-between the largest and the smallest chip."""
 VGG8_TEXT = """\
 VGG-8 (C128 C128 M C256 C256 M C512 C512 M FC1024 FC10, 3 × 32 × 32) on arrays of 128 × 128: 8-bit weights as a pair of
 arrays with two 4-bit slices each, 8-bit inputs one bit at a time, one converter an array, cells of 5 µS on average,
@@ -252,10 +191,8 @@ GOLDEN_TEXT = (
 
 
 def main() -> None:
-    """Write the three tables."""
-    area, power = fitted()
+    """Write the two tables."""
     pages = (
-        ("yuan2019", "yuan2019-45nm against seven published chips", YUAN_TEXT.format(area=area, power=power), yuan()),
         ("vgg8", "One VGG-8 through every library", VGG8_TEXT, vgg8()),
         ("goldens", "Published figures recomputed", GOLDEN_TEXT, goldens()),
     )

@@ -9,7 +9,7 @@ operations times energy per operation. Power is defined once: energy per inferen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ import numpy as np
 from hwmodels.costs.adc_cost import checked_model
 from hwmodels.costs.cost_assumptions import assumptions, sources
 from hwmodels.costs.cost_prices import Ends, Prices
-from hwmodels.costs.cost_sum import AdcBits, Costs, Question, costs_of, totals_of
+from hwmodels.costs.cost_sum import EXECUTIONS, AdcBits, Costs, Execution, Question, costs_of, totals_of
 from hwmodels.costs.cost_tiles import checked
 from hwmodels.costs.cost_uncertainty import Uncertainty
 from hwmodels.costs.cost_work import PARTS, Work
 from hwmodels.costs.library import AdcModel, Library
-from hwmodels.errors import UserError
+from hwmodels.costs.writing import Writing
+from hwmodels.devices.device import Device
+from hwmodels.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,9 +53,9 @@ class Estimate:
         """Sums over the chip: area_mm2, energy_nj (per inference), arrays, latency_us (layers one after the other).
 
         power_mw = energy per inference × frame_rate_hz + leakage_mw; power_full_rate_mw is the same at full_rate_hz
-        (pipelined) and power_sequential_mw at sequential_rate_hz = 1 / latency; power_peak_mw has every unit busy.
-        programming_energy_nj, programming_time_us (every array at once, row by row) and programming_serial_us (array
-        after array) write all cells once; present where the library gives them.
+        (pipelined) and power_sequential_mw at sequential_rate_hz = 1 / latency (layer by layer); power_peak_mw has
+        every unit busy. programming_energy_nj, programming_time_us (every array at once, row by row) and
+        programming_serial_us (array after array) write all cells once; present where the device or the library says.
         """
         return totals_of(self.work, self.question, self.prices, self.costs)
 
@@ -124,7 +126,8 @@ class Estimate:
         entries = [f"dac {bits} bit" for bits in self.prices.dac]
         if self.question.model != "andrulis":
             entries += [f"adc {bits} bit" for bits in self.library.adc.bits if bits in adc or self.question.round_up]
-        return ["cell", "dac", "adc", "reading", "programming", *PARTS, *entries]
+        writing = [] if self.question.writing is not None else ["programming"]
+        return ["cell", "dac", "adc", "reading", *writing, *PARTS, *entries]
 
     def _totals_at(self, ends: Ends) -> dict[str, float]:
         """The totals with some numbers of the library replaced; the frame rate stays what was asked."""
@@ -137,6 +140,8 @@ class Prepared:
     """A placement that is checked and counted once, to be priced many times."""
 
     work: Work
+    # By identity, as a device holds dictionaries; the device is kept, so that no other takes its place.
+    _writings: dict[int, tuple[Device, Writing | None]] = field(default_factory=dict)
 
     def estimate(
         self,
@@ -147,8 +152,12 @@ class Prepared:
         adc_bits: AdcBits = None,
         cols_per_adc: int | None = None,
         replicas: Mapping[str, int] | None = None,
+        execution: Execution = "pipelined",
+        device: Device | None = None,
     ) -> Estimate:
         """Price the placement; arguments and errors as in `estimate`."""
+        if execution not in EXECUTIONS:
+            raise unknown("execution", execution, EXECUTIONS)
         if not isinstance(library, Library):
             library = Library.load(library)
         work = self.work
@@ -159,11 +168,19 @@ class Prepared:
             converters=work.converters(adc_bits, cols_per_adc),
             dac_bits=tuple(work.drivers),
             replicas=work.replicas(replicas),
+            execution=execution,
+            writing=None if device is None else self._writing(device),
         )
         priced = question.prices(library)
         costs = costs_of(work, question, priced)
-        _check_rate(frame_rate_hz, 1.0 / costs.slowest_s)
+        _check_rate(frame_rate_hz, question.own_rate_hz(costs))
         return Estimate(work, library, question, priced, costs)
+
+    def _writing(self, device: Device) -> Writing | None:
+        """How a device is written, worked out once."""
+        if id(device) not in self._writings:
+            self._writings[id(device)] = (device, Writing.of(device))
+        return self._writings[id(device)][1]
 
 
 def prepare(tiles: pd.DataFrame) -> Prepared:
@@ -183,6 +200,8 @@ def estimate(
     adc_bits: AdcBits = None,
     cols_per_adc: int | None = None,
     replicas: Mapping[str, int] | None = None,
+    execution: Execution = "pipelined",
+    device: Device | None = None,
 ) -> Estimate:
     """Price a placement.
 
@@ -191,7 +210,10 @@ def estimate(
     adc_model: "table", "andrulis" or "isaac" (see `hwmodels.costs.adc_cost`), None for the library's own;
     adc_bits: bits of every converter, "required" for what its live cells need (the safe form of
     `hwmodels.required_adc_bits`), None for the table's; cols_per_adc: likewise, None for the table's;
-    replicas: copies of each layer's arrays, {layer: count}, which share its input vectors.
+    replicas: copies of each layer's arrays, {layer: count}, which share its input vectors; execution: "pipelined",
+    where the next inference starts as soon as the busiest array is free, or "layer-by-layer", one inference at a time:
+    it sets the full rate; device: the cells' device, whose write_verify, where it has one, then says what writing takes
+    instead of the library.
     Raises UserError for a faulty table, a converter that the library lacks, or a rate beyond the full one.
     """
     return prepare(tiles).estimate(
@@ -201,6 +223,8 @@ def estimate(
         adc_bits=adc_bits,
         cols_per_adc=cols_per_adc,
         replicas=replicas,
+        execution=execution,
+        device=device,
     )
 
 
@@ -213,5 +237,5 @@ def _check_rate(asked: float | None, full: float) -> None:
     if asked > full * (1 + 1e-9):
         raise UserError(
             f"frame_rate_hz = {asked:g} is beyond the placement's full rate of {full:g} Hz. Ask for less, use more "
-            "converters (a smaller cols_per_adc), or duplicate the slowest layer."
+            "converters (a smaller cols_per_adc), copy the slowest layer (replicas), or run pipelined."
         )

@@ -22,9 +22,7 @@ def assumptions(result: Estimate) -> list[str]:
     found = [f"Component numbers are those of the library {library.name}: {library.description}."]
     found += [*library.notes, *_node_sentences(result), *_converter_sentences(result)]
     found += [_share_sentence(library), *_table_sentences(pieces, library), *_copy_sentences(result)]
-    rate = result.totals["frame_rate_hz"]
-    pace = "its own full pipelined rate" if rate == result.totals["full_rate_hz"] else "a chosen frame rate"
-    found.append(f"Power is energy per inference times {rate:.6g} inferences per second ({pace}), plus leakage.")
+    found += [*_pace_sentences(result)]
     if not result.costs.leakage.any():
         found.append(f"The library {library.name} states no leakage, so leakage counts 0.")
     lacking = [name for name in PARTS if name != "control" and getattr(library, name) is None]
@@ -35,15 +33,65 @@ def assumptions(result: Estimate) -> list[str]:
             f"Listed in the library but not counted, as no placement decides them: {', '.join(library.extra)}."
         )
     found += [
-        "Layers run one after the other for the latency and overlap (pipelined) for the full rate; the tiles of a "
-        "layer work in parallel, except that tiles which share an array take turns.",
         "Input vectors are fetched from the buffer anew for every read, without reuse of overlapping windows.",
         "What several layers share (an array, its rows, groups of its columns) is charged to the first of them.",
-        "Writing the cells is not part of any number."
-        if library.programming is None
-        else "Writing the cells once is reported apart (programming_…) and is part of no other number.",
+        *_writing_sentences(result),
     ]
     return [sentence if sentence.endswith(".") else f"{sentence}." for sentence in found if sentence]
+
+
+def _pace_sentences(result: Estimate) -> Iterator[str]:
+    """How inferences follow one another, and the rate that power is stated at."""
+    totals, own = result.totals, result.question.own_rate_hz(result.costs)
+    rate = totals["frame_rate_hz"]
+    pace = f"its own full rate, {result.question.execution}" if rate == own else "a chosen frame rate"
+    yield f"Power is energy per inference times {rate:.6g} inferences per second ({pace}), plus leakage."
+    yield (
+        "Layers run one after the other for the latency and overlap (pipelined) for the full rate; the tiles of a "
+        "layer work in parallel, except that tiles which share an array take turns."
+    )
+    if result.question.execution == "layer-by-layer":
+        yield "Execution is layer by layer: the next inference starts when the last layer is done."
+
+
+def _writing_sentences(result: Estimate) -> Iterator[str]:
+    """Who says what writing the cells takes."""
+    writing, stated = result.question.writing, result.library.programming
+    if writing is None and stated is None:
+        yield "Writing the cells is not part of any number."
+        return
+    yield "Writing the cells once is reported apart (programming_…) and is part of no other number."
+    if writing is None:
+        yield f"What writing takes is the library's figure ({result.library.name}): no device says how it is written."
+        return
+    yield (
+        f"What writing takes follows from the device {writing.device}: {writing.mean_pulses:.4g} pulses a cell on "
+        f"average, {writing.pulse_j * 1e12:.4g} pJ and {writing.pulse_s * 1e6:.4g} us each with its read-back; the "
+        "cells of a row are written together, every crossing of a piece among them."
+    )
+    if stated is not None:
+        yield (
+            f"The library's own figures for writing ({stated.energy.value:g} {stated.energy.unit}, "
+            f"{stated.time.value:g} {stated.time.unit}) are not used."
+        )
+
+
+def _reading_sentences(pieces: Pieces, library: Library) -> Iterator[str]:
+    """Which read time and read voltage stand, where table and library both state one."""
+    time, voltage = library.reading.time, library.reading.voltage
+    if "t_read_s" not in pieces.columns:
+        yield f"An array read takes the library's {time.value:g} {time.unit}."
+    elif not np.allclose(pieces["t_read_s"], time.si, rtol=1e-9, atol=0):
+        stated = ", ".join(f"{seconds * 1e9:g} ns" for seconds in np.unique(pieces["t_read_s"]))
+        yield (
+            f"An array read takes what the array states ({stated}); the library's {time.value:g} {time.unit} is not "
+            "used."
+        )
+    if not np.isnan(pieces["read_energy_j"]).all():
+        yield (
+            "The energy of the cells comes with the placement, at the device's read voltage; the library's "
+            f"{voltage.value:g} {voltage.unit} is not used for it."
+        )
 
 
 def _node_sentences(result: Estimate) -> Iterator[str]:
@@ -60,7 +108,12 @@ def _converter_sentences(result: Estimate) -> Iterator[str]:
     question = result.question
     if question.model != "table":
         yield f"Converters are priced by the model {question.model!r}: {published('adc')[question.model]['source']}."
-    if question.adc_bits == "required":
+    if question.adc_bits == "required" and "adc_bits_needed" in result.work.pieces.columns:
+        yield (
+            "Converter bits are, as the tile table states them for its encoding, what no column sum of an array can "
+            "exceed, whatever comes in."
+        )
+    elif question.adc_bits == "required":
         yield (
             "Converter bits are what the live cells of the fullest column of an array need, in the safe form "
             "ceil(log2(R (2^v − 1)(L − 1) + 1)) for R live cells of L levels and v-bit drivers; a g_min baseline is "
@@ -102,8 +155,7 @@ def _table_sentences(pieces: Pieces, library: Library) -> Iterator[str]:
             f"The read energy of {missing} of {pieces['rows'].size} pieces is not known; assumed is every row driven "
             f"in every cycle: Σg · ({reading.voltage.value:g} {reading.voltage.unit})² · read time."
         )
-    if "t_read_s" not in pieces.columns:
-        yield f"An array read takes the library's {reading.time.value:g} {reading.time.unit}."
+    yield from _reading_sentences(pieces, library)
     if "outputs" not in pieces.columns:
         yield (
             "The table does not say how many outputs a layer has; the columns of all its tiles are taken, an upper "
@@ -130,6 +182,10 @@ def sources(result: Estimate) -> list[dict[str, Any]]:
         for component, quantity, number in result.library.quantities()
         if component in used
     ]
+    writing = result.question.writing
+    if writing is not None:
+        row = {"component": "programming", "quantity": "energy", "value": writing.cell_j * 1e12, "unit": "pJ/cell"}
+        found.append(row | {"node_nm": 0.0, "source": f"device {writing.device}: {writing.source}"})
     if result.question.model == "table":
         return found
     law = published("adc")[result.question.model]

@@ -11,8 +11,12 @@ from hwmodels.costs.adc_cost import AdcCost
 from hwmodels.costs.cost_prices import Ends, Prices, prices
 from hwmodels.costs.cost_work import PARTS, ConverterWork, Work
 from hwmodels.costs.library import Library
+from hwmodels.costs.writing import Writing
 
 AdcBits = int | Literal["required"] | None
+Execution = Literal["pipelined", "layer-by-layer"]
+"""How inferences follow one another: every layer on the next one at once, or one inference at a time."""
+EXECUTIONS: tuple[Execution, ...] = ("pipelined", "layer-by-layer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,19 @@ class Question:
     converters: ConverterWork
     dac_bits: tuple[int, ...]
     replicas: np.ndarray
+    execution: Execution = "pipelined"
+    writing: Writing | None = None
+    """The device's own way of writing; None: the library's."""
 
     @property
     def round_up(self) -> bool:
         """Whether a resolution that the table lacks becomes the next listed one."""
         return self.adc_bits == "required"
+
+    def own_rate_hz(self, costs: Costs) -> float:
+        """The most inferences per second that this way of execution reaches [1/s]."""
+        pace = costs.slowest_s if self.execution == "pipelined" else float(costs.latency_s.sum())
+        return 1.0 / pace
 
     def prices(self, library: Library, ends: Ends | None = None) -> Prices:
         """The library's numbers for the resolutions in use."""
@@ -114,7 +126,7 @@ def _converters(by_bits: dict[int, np.ndarray], cost: dict[int, AdcCost], layers
 def totals_of(work: Work, question: Question, priced: Prices, costs: Costs) -> dict[str, float]:
     """Sums in the units of people."""
     full, sequential = 1.0 / costs.slowest_s, 1.0 / float(costs.latency_s.sum())
-    rate = full if question.frame_rate_hz is None else float(question.frame_rate_hz)
+    rate = question.own_rate_hz(costs) if question.frame_rate_hz is None else float(question.frame_rate_hz)
     energy, leakage = float(costs.energy.sum()), float(costs.leakage.sum())
     copies = question.replicas
     totals = {
@@ -131,11 +143,22 @@ def totals_of(work: Work, question: Question, priced: Prices, costs: Costs) -> d
         "power_sequential_mw": (energy * sequential + leakage) * 1e3,
         "leakage_mw": leakage * 1e3,
     }
-    if priced.programming_j is not None and priced.programming_s is not None:
-        rows = float((work.rows_written * copies).sum())
-        totals |= {
-            "programming_energy_nj": float((work.cells_written * copies).sum()) * priced.programming_j * 1e9,
-            "programming_time_us": work.rows_of_an_array * priced.programming_s * 1e6,
-            "programming_serial_us": rows * priced.programming_s * 1e6,
-        }
-    return totals
+    return totals | _programming(work, question, priced)
+
+
+def _programming(work: Work, question: Question, priced: Prices) -> dict[str, float]:
+    """Energy and time of writing all cells once; empty where neither the device nor the library says."""
+    writing = question.writing
+    if writing is not None:
+        cell_j = writing.cell_j
+        array_s = work.rows_of_array * writing.row_s(work.cells_of_array / work.rows_of_array)
+    elif priced.programming_j is not None and priced.programming_s is not None:
+        cell_j, array_s = priced.programming_j, work.rows_of_array * priced.programming_s
+    else:
+        return {}
+    copies = question.replicas
+    return {
+        "programming_energy_nj": float((work.cells_written * copies).sum()) * cell_j * 1e9,
+        "programming_time_us": float(array_s.max()) * 1e6,
+        "programming_serial_us": float((array_s * copies[work.layer_of_array]).sum()) * 1e6,
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hwmodels.costs.adc_bits import required_adc_bits
+from hwmodels.costs.cost_converters import ConverterWork, by_bits, converter_work
 from hwmodels.costs.cost_tiles import Pieces
 from hwmodels.errors import UserError, suggestion
 
@@ -32,17 +32,6 @@ PARTS = (
 
 
 @dataclass(frozen=True, eq=False)
-class ConverterWork:
-    """The converters of a placement: resolution and columns per converter of each piece, sums per resolution."""
-
-    bits: np.ndarray
-    columns: np.ndarray
-    """Columns that one converter reads, (pieces,), in the order of the timing kernel (as `bits`)."""
-    by_bits: dict[int, np.ndarray]
-    """Resolution -> (2, layers): converters in use, conversions per inference; without the 0 of no converter."""
-
-
-@dataclass(frozen=True, eq=False)
 class Work:
     """Units and operations of a checked tile table; arrays are float64 (layers,) unless said otherwise."""
 
@@ -50,9 +39,12 @@ class Work:
     arrays: np.ndarray
     cells: np.ndarray
     cells_written: np.ndarray
-    rows_written: np.ndarray
-    rows_of_an_array: int
-    """The most rows that any one array has in use."""
+    rows_of_array: np.ndarray
+    """(arrays,): rows in use."""
+    cells_of_array: np.ndarray
+    """(arrays,): crossings of its pieces."""
+    layer_of_array: np.ndarray
+    """(arrays,): the layer that is charged with it."""
     units: np.ndarray
     """(parts, layers)."""
     operations: np.ndarray
@@ -90,8 +82,10 @@ class Work:
         arrays = pieces.first_of("array").astype(np.int64)
         row0, col0 = pieces["row0"], pieces["col0"]
         rows = pieces.newly_covered(row0, row0 + pieces["rows"], "array")
-        cols = pieces.newly_covered(col0, col0 + pieces["cols"], "array")
-        vectors, cycles = pieces["reads_per_inference"], pieces["reads_per_inference"] * pieces["input_cycles"]
+        cols = pieces.newly_covered(col0, col0 + pieces.converted_cols, "array")
+        # Operations are real numbers: products of three counts may pass 64 bits.
+        vectors = pieces["reads_per_inference"].astype(np.float64)
+        cycles = vectors * pieces["input_cycles"]
         driven = pieces.newly_covered(row0, row0 + pieces["rows"], "array", "layer", "tile") * cycles
         units, operations = _parts(pieces, arrays, rows, cols, driven)
         known = pieces["read_energy_j"] * vectors
@@ -99,18 +93,20 @@ class Work:
         read_s = columns.get("t_read_s", np.ones(cycles.size))
         order = np.lexsort((pieces["tile"], pieces["layer"], pieces["array"]))
         times = columns.get("t_read_s", np.full(cycles.size, np.nan))
-        timed = (pieces["array"], pieces["layer"], pieces["tile"], vectors, pieces["input_cycles"], times)
-        _, index = np.unique(pieces["array"], return_inverse=True)
+        timed = (*(pieces[name] for name in ("array", "layer", "tile", "reads_per_inference", "input_cycles")), times)
+        _, first, index = np.unique(pieces["array"], return_index=True, return_inverse=True)
+        index = index.reshape(-1)
         return Work(
             pieces=pieces,
             arrays=per_layer(arrays),
             cells=per_layer(arrays * pieces["array_rows"] * pieces["array_cols"]),
             cells_written=per_layer(pieces["rows"] * pieces["cols"]),
-            rows_written=per_layer(rows),
-            rows_of_an_array=int(np.bincount(index, weights=rows).max()),
+            rows_of_array=np.bincount(index, weights=rows),
+            cells_of_array=np.bincount(index, weights=pieces["rows"] * pieces["cols"]),
+            layer_of_array=pieces["layer"][first],
             units=units,
             operations=operations,
-            drivers=_by_bits(pieces, pieces["dac_bits"], rows, driven),
+            drivers=by_bits(pieces, pieces["dac_bits"], rows, driven),
             known_energy_j=per_layer(np.where(assumed, 0.0, known)),
             assumed_energy_s=per_layer(np.where(assumed, pieces["g_sum_s"] * read_s * cycles, 0.0)),
             known_peak=per_layer(np.where(assumed, 0.0, known / (cycles * read_s))),
@@ -124,7 +120,7 @@ class Work:
         """The converters; adc_bits: None (the table's), a number for all, or "required"; cols_per_adc: likewise."""
         key = (adc_bits, cols_per_adc)
         if key not in self._converters:
-            self._converters[key] = _converter_work(self, adc_bits, cols_per_adc)
+            self._converters[key] = converter_work(self.pieces, self.order, adc_bits, cols_per_adc)
         return self._converters[key]
 
     def replicas(self, asked: Mapping[str, int] | None) -> np.ndarray:
@@ -154,11 +150,12 @@ def _parts(
     pieces: Pieces, arrays: np.ndarray, rows: np.ndarray, cols: np.ndarray, driven: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units in use and operations per inference of the shared parts, each (parts, layers)."""
-    vectors = pieces["reads_per_inference"]
-    results = pieces["cols"] * vectors
+    vectors = pieces["reads_per_inference"].astype(np.float64)
+    results = pieces.converted_cols * vectors
     conversions = results * pieces["input_cycles"]
     inputs, outputs = _once_per_tile(pieces, "rows"), _outputs(pieces)
-    moved = (inputs + outputs) * vectors * pieces["input_cycles"] * pieces["dac_bits"]
+    # A second phase applies the values that are already there, and adds into the same outputs: nothing more moves.
+    moved = (inputs + outputs) * vectors * pieces.cycles_of_a_phase * pieces["dac_bits"]
     finished = outputs * vectors
     turns = pieces.first_of("array", "layer", "tile") * vectors * pieces["input_cycles"]
     counted = {
@@ -177,57 +174,6 @@ def _parts(
     }
     units, operations = (np.array([pieces.per_layer(counted[part][i]) for part in PARTS]) for i in (0, 1))
     return units, operations
-
-
-def _converter_work(work: Work, adc_bits: int | str | None, cols_per_adc: int | None) -> ConverterWork:
-    pieces = work.pieces
-    bits = _resolutions(pieces, adc_bits)
-    per = pieces["cols_per_adc"]
-    if cols_per_adc is not None:
-        if isinstance(cols_per_adc, bool) or not isinstance(cols_per_adc, (int, np.integer)) or cols_per_adc < 1:
-            raise UserError(f"cols_per_adc is a whole number, at least 1, or None, not {cols_per_adc!r}.")
-        per = np.full_like(per, cols_per_adc)
-    first = pieces["col0"] // per
-    past = (pieces["col0"] + pieces["cols"] - 1) // per + 1
-    groups = pieces.newly_covered(first, past, "array")
-    conversions = pieces["cols"] * pieces["reads_per_inference"] * pieces["input_cycles"]
-    columns = np.minimum(per, pieces["array_cols"])
-    return ConverterWork(bits[work.order], columns[work.order], _by_bits(pieces, bits, groups, conversions))
-
-
-def _resolutions(pieces: Pieces, adc_bits: int | str | None) -> np.ndarray:
-    """Bits of the converter of every piece, int64 (pieces,)."""
-    if adc_bits is None:
-        return pieces["adc_bits"]
-    if adc_bits == "required":
-        return _required(pieces)
-    if isinstance(adc_bits, bool) or not isinstance(adc_bits, (int, np.integer)) or adc_bits < 0:
-        raise UserError(f"adc_bits is a whole number, at least 0, 'required', or None, not {adc_bits!r}.")
-    return np.full_like(pieces["adc_bits"], adc_bits)
-
-
-def _required(pieces: Pieces) -> np.ndarray:
-    """Safe resolution from the live cells of the fullest column; one per array, that of its most demanding piece."""
-    table = np.stack([pieces["max_live_per_col"], np.rint(2 ** pieces["cell_bits"]), pieces["dac_bits"]])
-    cases, index = np.unique(table.astype(np.int64), axis=1, return_inverse=True)
-    if (cases[2] == 0).any():
-        raise UserError(
-            "adc_bits = 'required' counts integer inputs, but some pieces have ideal analog inputs (dac_bits = 0). "
-            "Give the drivers a resolution, or state adc_bits."
-        )
-    needed = np.array([required_adc_bits(int(r), max(int(n), 2), int(v)) for r, n, v in cases.T])[index.reshape(-1)]
-    _, array = np.unique(pieces["array"], return_inverse=True)
-    most = np.zeros(array.max() + 1, dtype=np.int64)
-    np.maximum.at(most, array.reshape(-1), needed)
-    return most[array.reshape(-1)]
-
-
-def _by_bits(pieces: Pieces, bits: np.ndarray, units: np.ndarray, operations: np.ndarray) -> dict[int, np.ndarray]:
-    """Units and operations per layer for every resolution in use; 0 bits: none."""
-    return {
-        int(one): np.array([pieces.per_layer(np.where(bits == one, amount, 0)) for amount in (units, operations)])
-        for one in np.unique(bits[bits > 0])
-    }
 
 
 def _sharing(pieces: Pieces) -> list[tuple[int, int]]:

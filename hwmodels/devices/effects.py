@@ -65,15 +65,38 @@ class ReadNoise:
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
 class TelegraphNoise:
-    """Cells with one trap: at a read the trap is full with probability `duty`, and then g falls to (1 − amplitude) g.
+    """Cells with one trap: while the trap is full, g falls to (1 − amplitude) g.
 
-    share: fraction of the cells that have a trap. Reads are taken to lie further apart than the trap's dwell times, so
-    its states at two reads are independent.
+    share: fraction of the cells that have a trap. Give either of
+
+    - duty: probability that a trap is full at a read. Reads are taken to lie further apart than the trap stays in a
+      state, so its states at two reads are independent.
+    - capture_s, emission_s: mean time [s] for which it stays empty, and full. It is then a Markov process of two states
+      in the time since programming, full with probability emission / (capture + emission) at any one time; see
+      `telegraph`.
     """
 
     amplitude: Fraction
-    duty: Fraction
+    duty: Fraction | None = None
     share: Fraction = 1.0
+    capture_s: Positive | None = None
+    emission_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TelegraphNoise:
+        """One way of saying how often the trap is full."""
+        times = (self.capture_s is not None, self.emission_s is not None)
+        if any(times) != all(times) or any(times) == (self.duty is not None):
+            raise UserError("give either `duty` or both `capture_s` and `emission_s`, from which the duty follows")
+        return self
+
+    @property
+    def occupancy(self) -> float:
+        """Probability that the trap is full at any one time."""
+        if self.capture_s is None or self.emission_s is None:
+            assert self.duty is not None
+            return self.duty
+        return self.emission_s / (self.capture_s + self.emission_s)
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)

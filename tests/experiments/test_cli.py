@@ -59,6 +59,7 @@ def test_run_help_lists_every_section(capsys):
         (["run", "mnist-lenet5"], "--data-dir"),
         (["run", "mnist-lenet5", "--data-dir", "nowhere"], "nowhere"),
         (["run", "digits", "--compress.prune.fc9.column", "3"], "fc9"),
+        (["run", "digits", "--compress.budget.fc9*.keep", "0.5"], "Unknown layer 'fc9*'"),
         (["devices", "hfx"], "Did you mean 'hfox'?"),
         (["libraries", "isac"], "isaac-32nm"),
         (["devices", "a", "b"], "takes no 'b'"),

@@ -8,7 +8,7 @@ from admm import Schedule
 from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
 from experiments.config import Config, Crossbar
-from experiments.setup import array_spec, device
+from experiments.setup import array_spec, baseline_spec, device
 from hwmodels import Device
 from hwmodels.errors import UserError
 
@@ -71,11 +71,40 @@ def test_every_key_of_the_array_reaches_it(tmp_path):
     loaded = _load(
         tmp_path,
         "[crossbar]\nrows = 64\ncols = 32\nslices = 2\nidle = 'hrs'\ninput_bits = 6\ndac_bits = 2\nadc_bits = 'ideal'\n"
-        "cols_per_adc = 4\nadc_range = 'full'\nt_read_s = 5e-8\n",
+        "cols_per_adc = 4\nadc_range = 'full'\nt_read_s = 5e-8\n"
+        "slice_layout = 'columns'\npair_subtraction = 'analog'\npair_layout = 'columns'\n",
     )
     spec = array_spec(loaded)
     assert (spec.rows, spec.cols, spec.slices, spec.idle, spec.input_bits, spec.dac_bits) == (64, 32, 2, "hrs", 6, 2)
     assert (spec.adc_bits, spec.cols_per_adc, spec.adc_range, spec.t_read_s) == (None, 4, "full", 5e-8)
+    assert (spec.slice_layout, spec.pair_subtraction, spec.pair_layout) == ("columns", "analog", "columns")
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("encoding = 'offset'\noffset_correction = 'analog'", {"offset_correction": "analog", "idle": "hrs"}),
+        ("encoding = 'flipped'\nslice_bits = [2, 2]", {"slice_bits": (2, 2), "slices": 2, "idle": "hrs"}),
+        ("encoding = 'polarised'\nfragment = 4", {"fragment": 4, "idle": "open"}),
+    ],
+)
+def test_every_encoding_is_chosen_by_name(tmp_path, text, fields):
+    loaded = _load(tmp_path, f"[crossbar]\n{text}\n")
+    spec = array_spec(loaded)
+    assert spec.encoding == loaded.crossbar.encoding
+    assert {name: getattr(spec, name) for name in fields} == fields
+    assert _load(tmp_path, loaded.toml()) == loaded
+
+
+def test_a_polarised_chip_is_compared_with_pairs(tmp_path):
+    loaded = _load(tmp_path, "[crossbar]\nencoding = 'polarised'\n")
+    baseline = baseline_spec(loaded, array_spec(loaded))
+    assert (baseline.encoding, baseline.fragment, baseline.slices) == ("pair", None, 2)
+
+
+def test_keys_of_another_encoding_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"\[crossbar\] fragment = 4 is for encoding 'polarised', not 'pair'"):
+        array_spec(_load(tmp_path, "[crossbar]\nfragment = 4\n"))
 
 
 def test_every_key_of_the_device_reaches_it(tmp_path):
@@ -98,11 +127,20 @@ def test_every_key_of_the_device_reaches_it(tmp_path):
         ("[crossbar]\nrows = 64.0", r"crossbar\.rows = 64\.0: .*integer"),
         ("[crossbar]\nrows = '64'", r"crossbar\.rows = '64': .*integer"),
         ("[crossbar]\nadc_bits = 'none'", r"crossbar\.adc_bits = 'none': .*'ideal'"),
+        ("[hardware]\nadc_model = 'walden'", r"hardware\.adc_model = 'walden': .*'table', 'andrulis' or 'isaac'"),
+        ("[hardware]\nexecution = 'parallel'", r"hardware\.execution = 'parallel': .*'pipelined' or 'layer-by-layer'"),
+        ("[hardware]\nnode_nm = 0.0", r"hardware\.node_nm = 0\.0: .*greater than 0"),
+        ("[hardware]\nframe_rate_hz = -1.0", r"hardware\.frame_rate_hz = -1\.0: .*greater than 0"),
+        ("[hardware.replicas]\nconv1 = 0", r"hardware\.replicas\.conv1 = 0: .*greater than or equal to 1"),
         ("[train]\nlr = nan", r"train\.lr = nan: .*finite"),
         ("[train]\noptimizer = 'adm'", r"train\.optimizer = 'adm': .*'adam' or 'sgd'"),
         ("[device]\nstuck_at_lrs = 1.5", r"device\.stuck_at_lrs = 1\.5: .*less than or equal to 1"),
         ("[compress.prune.fc1]\ncolum = 3", r"unknown key 'compress\.prune\.fc1\.colum'\. Did you mean 'column'\?"),
         ("[compress.prune.fc1]\ncolumn = 1.5", r"compress\.prune\.fc1\.column = 1\.5"),
+        ("[compress.prune.fc1]\nn_m = '4'", r"compress\.prune\.fc1\.n_m = '4': .*pattern"),
+        ("[compress.prune.fc1]\npolarised_order = 'X'", r"polarised_order = 'X': .*'W', 'H' or 'C'"),
+        ("[compress.budget.'*']\nkind = 'filters'", r"compress\.budget\.\*\.kind = 'filters': .*'filter'"),
+        ("[compress.budget.'*']\nkep = 3", r"unknown key 'compress\.budget\.\*\.kep'\. Did you mean 'keep'\?"),
         ("crossbar = 3", r"'crossbar' is a section"),
         ("seed = true", r"seed = True: .*integer"),
         ("seed = -1", r"seed = -1"),

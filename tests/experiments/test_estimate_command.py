@@ -49,6 +49,18 @@ def test_flags_reach_the_model(tiles, capsys):
         assert "What moves energy_nj most" in line
 
 
+def test_execution_and_copies_reach_the_model(tiles, capsys):
+    flags = ["--hardware.execution", "layer-by-layer", "--hardware.replicas", "fc", "2", "-q"]
+    assert command(["estimate", str(tiles), *flags]) == 0
+    said = capsys.readouterr().out
+    totals = estimate(pd.read_csv(tiles), "isaac-32nm", execution="layer-by-layer", replicas={"fc": 2}).totals
+    for key in ("frame_rate_hz", "power_mw", "area_mm2", "power_peak_mw"):
+        assert f"{totals[key]:.5g}" in said, key
+    # the definition stands beside the figure, with the rate that it is stated at
+    assert f"power_mw = energy per inference × frame_rate_hz ({totals['frame_rate_hz']:.5g} Hz) + leakage." in said
+    assert "power_peak_mw: every unit busy at once" in said
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -61,6 +73,8 @@ def test_flags_reach_the_model(tiles, capsys):
         (["TILES", "--hardware.librery", "isaac-32nm"], "--hardware.library"),
         (["TILES", "--hardware.node_nm", "3"], "from 7 to 180 nm"),
         (["TILES", "--frame_rate_hz", "1e12"], "beyond the placement's full rate"),
+        (["TILES", "--hardware.replicas", "fx", "2"], "there is no layer 'fx'"),
+        (["TILES", "--hardware.execution", "parallel"], "layer-by-layer"),
         (["TILES", "--total", "energy"], "Did you mean 'energy_nj'?"),
     ],
 )

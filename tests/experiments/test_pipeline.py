@@ -16,7 +16,8 @@ from experiments import config as configuration
 from experiments.config import Config, Crossbar, DeviceSection
 from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
-from experiments.setup import array_spec
+from experiments.run_folder import RunFolder
+from experiments.setup import array_spec, prepare
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
@@ -90,10 +91,38 @@ def test_every_promised_file_is_there(finished):
     _, out, _ = finished
     for name in ("report.html", "summary.md", "result.json", "config.toml", "placement/placement.json"):
         assert (out / name).stat().st_size > 0, name
-    for table in ("cost_placed", "cost_baseline", "layers", "tiles", "history", "seeds", "training"):
+    for table in ("cost_placed", "cost_baseline", "uncertainty", "layers", "tiles", "history", "seeds", "training"):
         assert (out / "tables" / f"{table}.csv").exists(), table
         assert (out / "tables" / f"{table}.parquet").exists(), table
     assert list((out / "figures").glob("*.svg"))
+
+
+def test_the_record_states_both_chips_at_one_rate_and_each_at_its_own(finished):
+    _, out, record = finished
+    for chip in ("baseline", "placed"):
+        assert record["frame_rate_hz"] <= record["full_rate_hz"][chip] * (1 + 1e-9)
+        own = record["energy_nj"][chip] * record["full_rate_hz"][chip] * 1e-6 + record["leakage_mw"][chip]
+        assert record["power_full_rate_mw"][chip] == pytest.approx(own)
+        assert record["power_peak_mw"][chip] > 0
+    # neither this device nor this library says what writing takes
+    assert "programming_energy_nj" not in record
+    assert "Power is energy per inference × frame rate + leakage" in (out / "summary.md").read_text()
+
+
+def test_the_record_says_how_sure_its_totals_are(finished):
+    _, out, record = finished
+    uncertain = pd.read_parquet(out / "tables" / "uncertainty.parquet")
+    for total in ("area_mm2", "power_mw"):
+        low, high = record["interval"][total]
+        mine = uncertain[uncertain["total"] == total]
+        assert (mine["total_value"] == record[total]["placed"]).all()
+        assert mine["swing"].is_monotonic_decreasing
+        # no number alone moves the total beyond what all of them do at once
+        ends = mine[["total_low", "total_high"]].to_numpy()
+        assert low * (1 - 1e-12) <= ends.min() < ends.max() <= high * (1 + 1e-12)
+    page = (out / "report.html").read_text()
+    assert "How sure" in page
+    assert "With all these numbers at their ends at once: area" in page
 
 
 def test_no_constraint_is_violated(finished):
@@ -181,6 +210,21 @@ def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
     assert record["accuracy"]["quantised"] == training.accuracy(placed, test)
     assert any("snapped to the levels" in warning for warning in record["warnings"])
     assert record["levels_violations"] == 0
+
+
+def test_a_whole_run_on_offset_codes_with_dummy_columns(tmp_path):
+    """Compression, placement, chips and price all follow [crossbar] encoding."""
+    path = tmp_path / "c.toml"
+    own = "encoding = 'offset'\noffset_correction = 'analog'\n"
+    text = SMALL.replace("cols = 32\n", "cols = 32\n" + own).replace("epochs = 2", "epochs = 1")
+    path.write_text(text.replace("train_limit = 300", "train_limit = 100"))
+    record = _run(path, tmp_path / "out")
+    assert record["levels_violations"] == 0
+    placed = mapping.Placement.load(tmp_path / "out" / "placement")
+    assert all(layer.grid.table().size == 16 for layer in placed.layers.values())
+    assert set(placed.tiles["sign"]) == {1, -1}  # weights, and a dummy column an array
+    assert placed.tiles.groupby("array")["sign"].sum().eq(0).all()
+    assert any("dummy column of real cells" in sentence for sentence in record["assumptions"])
 
 
 class _Stop(Progress):
@@ -287,6 +331,36 @@ def test_one_field_moves_every_model_that_should_react():
     assert seen["range"][3] > seen["plain"][3]  # a hundred times the conductance costs more to read
 
 
+class _Notes(Progress):
+    """Keeps what is said."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def test_chips_are_read_under_the_configured_conditions(tmp_path):
+    """The simulated accuracies are those of chips read that long after programming."""
+    text = SMALL.replace('preset = "yuan2019"', 'preset = "pcm-like"') + "\n"
+    path = tmp_path / "c.toml"
+    path.write_text(text.replace("[simulate]", "[simulate]\nt_s = 3.0e7\ntemperature_k = 350.0"))
+    config, notes = configuration.load(path), _Notes()
+    setup = prepare(config, "c", notes)
+    assert notes.said == ["pcm-like has no data on temperature: simulate.temperature_k changes nothing."]
+    placement = mapping.place(setup.network, setup.array, setup.calibration)
+    with RunFolder(tmp_path / "out", config, "c", {}) as folder:
+        chips = pipeline._simulate(setup, folder, placement, SILENT)
+    for chip in chips:
+        network = mapping.CrossbarNetwork(placement, seed=chip["seed"], conditions=mapping.Conditions(t_s=3.0e7))
+        assert chip["accuracy"] == training.accuracy(network, setup.batches("test"))
+        fresh = mapping.CrossbarNetwork(placement, seed=chip["seed"])
+        x = next(iter(setup.batches("test")))[0]
+        assert not torch.allclose(network(x), fresh(x), rtol=0.01)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -297,10 +371,22 @@ def test_one_field_moves_every_model_that_should_react():
         ('[hardware]\nlibrary = "isac"', "isaac-32nm"),
         ("[compress.prune.fc9]\ncolumn = 3", "fc9"),
         ("[compress.prune.fc1]\nfilter = 65", "65"),
+        ("[compress.prune.fc1]\nkernel = 3", "Kernel prunes inside the kernels"),
+        ("[compress.prune.fc1]\nn_m = '5:4'", r"^\[compress\.prune\.fc1\] .*5 of 4 is impossible"),
+        ("[compress.prune.fc1]\nbalanced = 129", r"^\[compress\.prune\.fc1\] live = 129 .* rows = 128"),
+        ("[compress.prune.fc1]\nn_m_axis = 'rows'", r"compress\.prune\.fc1\.n_m_axis .* give n_m as well"),
+        ("[compress.prune.fc1]\npolarised_refresh = 2", "give polarised as well"),
+        ("[compress.budget.'fc9*']\nkeep = 0.5", r"fc9\*"),
+        ("[compress.budget.'fc*']\nkind = 'filter'\nkeep = 1", "leaves less than floor = 1"),
         ("[crossbar]\nslices = 9", "weight levels"),
         ("[crossbar]\nadc_bits = 12", "12-bit ADC .*ideal"),
         ("[crossbar]\ndac_bits = 5", "5-bit DAC"),
         ('[hardware]\nlibrary = "forms-32nm"', "8-bit ADC"),
+        ("[hardware]\nnode_nm = 3.0", r"hardware\.node_nm = 3: .*from 7 to 180 nm"),
+        ("[hardware.replicas]\nfc9 = 2", r"hardware\.replicas: there is no layer 'fc9'\. Did you mean 'fc"),
+        ("[hardware]\nframe_rate_hz = 1e9", r"hardware\.frame_rate_hz = 1e\+09 is beyond the placement's full rate"),
+        ('[crossbar]\nadc_bits = 3\n[hardware]\nadc_model = "andrulis"', r"hardware\.adc_model = 'andrulis'.*4 to 16"),
+        ('[hardware]\nlibrary = "forms-32nm"\nadc_model = "isaac"', r"hardware\.adc_model = 'isaac'.*to scale"),
         ("seed = 4294967296", "less than 4294967296"),
         ("[crossbar]\ndac_bits = 9", "dac_bits"),
         ("[crossbar.adc_errors]\nnoise_lsb = -1.0", "noise_lsb"),
@@ -308,6 +394,7 @@ def test_one_field_moves_every_model_that_should_react():
         ("[crossbar.dac_errors]\nofset_lsb = 1.0", "Did you mean 'offset_lsb'"),
         ("[crossbar]\nadc_range = 'percentile'", "needs adc_percentile"),
         ("[crossbar]\nadc_percentile = 0.0", "adc_percentile"),
+        ('[device]\npreset = "neurram"\n[simulate]\nt_s = 1e9', "known up to 172800 s"),
         ("[device]\nstuck_at_lrs = 0.6\nstuck_at_hrs = 0.6", "stuck_at"),
     ],
 )

@@ -224,6 +224,51 @@ def test_errors_of_nothing_change_nothing(network, images, spec):
     assert torch.equal(_run(plain, images), _run(zero, images))
 
 
+ENCODINGS = [
+    {"slices": 2, "slice_layout": "columns"},
+    {"pair_layout": "columns"},
+    {"pair_layout": "columns", "pair_subtraction": "analog", "slices": 2, "slice_layout": "columns"},
+    {"encoding": "offset"},
+    {"encoding": "offset", "offset_correction": "analog"},
+    {"encoding": "flipped", "slices": 2},
+]
+
+
+@pytest.mark.parametrize("changes", ENCODINGS, ids=str)
+def test_every_encoding_knows_its_converters(network, images, spec, changes):
+    """Zero errors change nothing; every converter of an array serves as many converted columns as it may."""
+    spec = spec.with_(idle=None, cols_per_adc=3, **changes)
+    plain = mapping.place(network, spec, images)
+    zero = mapping.place(network, spec.with_(adc_errors=AdcErrors(), dac_errors=DacErrors()), images)
+    assert torch.equal(_run(plain, images), _run(zero, images))
+    converted = plain.tiles.groupby("array")["converted_cols"].sum()
+    found = {}
+    for layer in mapping.CrossbarNetwork(plain)._layers.values():
+        for at in layer._state.strips:
+            for array, line in at.strip.place[:2].T.tolist():
+                if array >= 0:
+                    found.setdefault(array, set()).add(line)
+    assert {array: len(lines) for array, lines in found.items()} == {a: n for a, n in converted.items() if n}
+    assert max(max(lines) for lines in found.values()) < spec.converted_cols
+
+
+def test_fragments_of_one_array_have_noise_of_their_own(spec):
+    """They are read in turn by the same converters, so the same column draws once per turn."""
+    net = nn.Linear(8, 3, bias=False)
+    with torch.no_grad():
+        net.weight.fill_(1.0)
+    x = torch.ones(400, 8)
+    errors = AdcErrors(noise_lsb=3.0)
+    array = spec.with_(encoding="polarised", idle=None, fragment=4, adc_errors=errors, input_bits=1)
+    strips = mapping.CrossbarNetwork(mapping.place(net, array, x)).model._state
+    assert [at.strip.place[2, 0] for at in strips.strips] == [0, 4]
+    reads = [
+        at.strip.read(x[:, at.rows], array, converter).sums[:, 0].numpy()
+        for at, converter in zip(strips.strips, strips.converters, strict=True)
+    ]
+    assert abs(np.corrcoef(*reads)[0, 1]) < 4 / np.sqrt(400)
+
+
 @pytest.mark.parametrize("subtraction", ["digital", "analog"])
 def test_twos_complement_gives_what_two_phases_give(network, images, spec, subtraction):
     """With enough bits for the grid and no rounding of inputs to tell them apart, up to one input step."""
@@ -267,7 +312,7 @@ def test_sense_amplifiers_read_signs(ideal):
     placement = mapping.place(net, spec, x)
     layer = placement.layers[""]
     exact = _run(mapping.place(net, ideal.with_(input_bits=1, pair_subtraction="analog"), x), x)
-    half = layer.calibration.adc_full_scale_s / spec.encoding.full_scale_s * float(layer.grid.scale) / 2
+    half = layer.calibration.adc_full_scale_s / spec.encoder.full_scale_s * float(layer.grid.scale) / 2
     assert torch.allclose(_run(placement, x), torch.where(exact >= 0, half, -half), rtol=1e-5)
 
 
@@ -335,7 +380,7 @@ def test_drivers_err_array_by_array(ideal, subtraction, adc_bits):
         gain, offset = driver_errors(errors, 7, piece.array, piece.tile.rows.size)
         driven = codes[:, piece.tile.rows] * gain + 17 * offset  # two cycles, counting 1 and 16
         expected[:, piece.tile.cols] += piece.sign * (driven @ piece.target)
-    expected *= layer.calibration.input_scale / 255 * float(layer.grid.scale) / spec.encoding.full_scale_s
+    expected *= layer.calibration.input_scale / 255 * float(layer.grid.scale) / spec.encoder.full_scale_s
     found = _run(placement, x, seed=7).numpy()
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-6 if adc_bits is None else 5e-3)
     assert not np.allclose(found, _run(placement, x, seed=8).numpy(), atol=1e-2)

@@ -11,7 +11,7 @@ from torch import nn
 
 import mapping
 from crossbar import solve
-from hwmodels import Device
+from hwmodels import Device, conductances_at, program
 from hwmodels.errors import UserError
 from mapping.layer import unit_conductance
 
@@ -288,7 +288,7 @@ def test_networks_are_read_behind_their_wires(ideal):
         # Word lines not in use float, so their (open) cells draw nothing at any drive.
         currents = solve(whole, drive, 2000.0, 3000.0, r_source=500.0, r_sink=700.0).currents
         current = current + piece.sign * currents[:, :6]
-    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoding.full_scale_s
+    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoder.full_scale_s
     assert np.allclose(_run(placement, x).numpy()[:, piece.tile.cols], expected, rtol=1e-5, atol=1e-7)
     with torch.no_grad():
         assert float((_run(placement, x) - placement.reference()(x)).abs().max()) > 1e-3
@@ -309,3 +309,25 @@ def test_the_loss_grows_with_the_wires(network, images, ideal):
             errors.append(float((_run(placement, images) - placement.reference()(images)).norm()))
     assert errors[0] < errors[1] < errors[2]
     assert errors[1] / errors[0] == pytest.approx(10, rel=0.2)  # first order in the resistance
+
+
+def test_time_and_temperature_reach_the_cells(ideal):
+    """A layer of one strip on ideal converters: its outputs are those of the conductances at that time."""
+    device = Device.load("pcm-like").with_(stuck_at_lrs=0.0, stuck_at_hrs=0.0)
+    layer = nn.Linear(6, 3, bias=False)
+    placement = mapping.place(layer, ideal.with_(device=device, idle="hrs"), torch.rand(8, 6))
+    conditions = mapping.Conditions(t_s=86400.0)
+    chip = mapping.CrossbarNetwork(placement, seed=5, conditions=conditions)
+    g = {
+        piece.sign: conductances_at(
+            program(piece.target, device, seed=5, array=piece.array), device, t_s=86400.0, seed=5, array=piece.array
+        )
+        for piece in placement.pieces()
+    }
+    x = torch.rand(4, 6)
+    full_scale = placement.array.encoder.full_scale_s
+    scale = float(placement.layers[""].grid.scale)
+    expected = x.double().numpy() @ (g[1] - g[-1]) * scale / full_scale
+    assert np.allclose(chip(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+    fresh = mapping.CrossbarNetwork(placement, seed=5)(x).detach().numpy()
+    assert np.abs(fresh - expected).max() > 1e-3

@@ -172,6 +172,40 @@ def test_signs_on_two_arrays_fetch_their_inputs_once():
     assert result.totals["latency_us"] == pytest.approx(8.0)
 
 
+def test_a_second_input_phase_repeats_the_reads_and_not_the_fetch():
+    # inputs of both signs: 10 vectors of 8 one-bit cycles, applied twice
+    once, twice = (
+        estimate(table({"input_phases": n, "input_cycles": 8 * n}), small_library(), frame_rate_hz=1.0) for n in (1, 2)
+    )
+    repeated = ("dac", "adc", "sample_hold", "shift_add", "output_register", "input_register")
+    for name in repeated:
+        assert component(twice, name)[2] == pytest.approx(2 * component(once, name)[2]), name
+    assert component(twice, "buffer")[2] == pytest.approx(2 * (4 + 6) * VECTORS * 8 * 0.05e-3)
+    assert component(twice, "bus")[2] == pytest.approx((4 + 6) * VECTORS * 8 * 0.025e-3)
+    assert component(twice, "router")[2] == pytest.approx((4 + 6) * VECTORS * 8 * 0.01e-3)
+    assert twice.totals["latency_us"] == pytest.approx(16.0)
+    # without the column every cycle brings new bits
+    unsaid = estimate(table({"input_cycles": 16}), small_library(), frame_rate_hz=1.0)
+    assert component(unsaid, "bus")[2] == pytest.approx((4 + 6) * VECTORS * 16 * 0.025e-3)
+    with pytest.raises(UserError, match="'input_phases': 3 does not divide input_cycles"):
+        estimate(table({"input_phases": 3}), small_library())
+
+
+def test_who_says_how_long_a_read_takes_is_said():
+    def about(result, words):
+        return [sentence for sentence in result.assumptions if words in sentence]
+
+    silent, same, other = (estimate(table(t), small_library()) for t in ({}, {"t_read_s": 1e-7}, {"t_read_s": 2e-7}))
+    assert about(silent, "An array read takes") == ["An array read takes the library's 100 ns."]
+    assert about(same, "An array read takes") == []
+    assert about(other, "An array read takes") == [
+        "An array read takes what the array states (200 ns); the library's 100 ns is not used."
+    ]
+    assert other.totals["latency_us"] == pytest.approx(2 * silent.totals["latency_us"])
+    assert about(silent, "the library's 0.5 V is not used")
+    assert not about(estimate(table({"read_energy_j": np.nan}), small_library()), "is not used")
+
+
 def test_tiles_that_share_an_array_take_turns():
     shared = table({}, {"tile": 1, "row0": 4})
     apart = table({}, {"tile": 1, "array": 1})
@@ -180,15 +214,15 @@ def test_tiles_that_share_an_array_take_turns():
 
 
 def test_layers_that_share_an_array_share_its_time_and_its_parts():
-    shared = table({}, {"layer": "fc", "tile": 1, "row0": 2, "col0": 2, "rows": 6, "reads_per_inference": 1})
-    with pytest.raises(UserError, match="its pieces overlap"):
+    shared = table({}, {"layer": "fc", "tile": 1, "row0": 2, "col0": 4, "rows": 6, "reads_per_inference": 1})
+    with pytest.raises(UserError, match="holds a piece that overlaps another piece of the same array"):
         estimate(table({}, {"rows": 8, "cols": 8, "tile": 1, "live_cells": 0}), small_library())
     result = estimate(shared.assign(cols=4, live_cells=8), small_library())
     assert result.totals["arrays"] == 1
     assert component(result, "cell")[0] == 64
     assert component(result, "dac")[0] == 8  # rows 0-3 and 2-7
     assert component(result, "dac", "fc")[0] == 4
-    assert component(result, "sample_hold")[0] == 6  # columns 0-3 and 2-5
+    assert component(result, "sample_hold")[0] == 8  # columns 0-3 and 4-7
     assert component(result, "adc")[0] == 2
     assert result.layers["latency_us"].tolist() == pytest.approx([8.0, 0.8])
     assert result.totals["full_rate_hz"] == pytest.approx(1 / 8.8e-6)
@@ -306,6 +340,18 @@ def test_a_missing_column_is_named(name):
         ({"reads_per_inference": "many"}, r"row 1, column 'reads_per_inference': 'many' is not a number"),
         ({"live_cells": -2}, r"row 1, column 'live_cells'"),
         ({"live_cells": 25}, r"row 1, column 'live_cells': 25 exceeds rows × cols"),
+        ({"max_live_per_col": 5}, r"row 1, column 'max_live_per_col': 5 exceeds rows"),
+        ({"rows": True}, r"row 1, column 'rows': True is not a number"),
+        ({"reads_per_inference": 2**40}, r"row 1, column 'reads_per_inference': 1099511627776 is beyond 2147483647"),
+        ({"cell_bits": 60}, r"row 1, column 'cell_bits': 60 is more than 32 bits"),
+        ({"layer": None}, r"row 1, column 'layer': (None|nan) is no name of a layer"),
+        ({"layer": np.nan}, r"row 1, column 'layer': nan is no name of a layer"),
+        ({"layer": " "}, r"row 1, column 'layer': ' ' is no name of a layer"),
+        ({"tile": 0}, r"row 1: layer 'conv1' has its tile 0, sign 1, slice 0 a second time"),
+        ({"array": 0, "row0": 3}, r"row 1, column 'array': 0 holds a piece that overlaps another piece"),
+        ({"sign": 2}, r"row 1, column 'sign': 2 is neither 1 nor -1"),
+        ({"sign": -1.5}, r"row 1, column 'sign': -1\.5 is neither 1 nor -1"),
+        ({"sign": np.nan}, r"row 1, column 'sign': nan is neither"),
         ({"g_sum_s": -1e-6}, r"row 1, column 'g_sum_s': -1e-06 is not a finite number"),
         ({"g_sum_s": np.nan}, r"row 1, column 'g_sum_s': nan is not"),
         ({"read_energy_j": -1.0}, r"row 1, column 'read_energy_j'"),
@@ -318,13 +364,37 @@ def test_a_missing_column_is_named(name):
             {"array": 0, "array_cols": 16},
             r"row 1, column 'array_cols': 16 differs from another piece of the same array",
         ),
-        ({"tile": 0, "input_cycles": 4}, r"row 1, column 'input_cycles': 4 differs .* same layer and tile"),
+        ({"tile": 0, "slice": 1, "input_cycles": 4}, r"row 1, column 'input_cycles': 4 differs .* same layer and tile"),
     ],
 )
 def test_a_faulty_table_is_refused_with_column_and_row(change, words):
     tiles = table({"t_read_s": 1e-7}, {"t_read_s": 1e-7, "array": 1, "tile": 1} | change)
     with pytest.raises(UserError, match=words):
         estimate(tiles, small_library())
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_pieces_that_overlap_are_found_as_painting_the_cells_finds_them(data):
+    boxes = [
+        (data.draw(st.integers(0, 1)), *(data.draw(st.integers(0, 5)) for _ in range(2)), data.draw(st.integers(1, 3)))
+        for _ in range(data.draw(st.integers(2, 5)))
+    ]
+    tiles = table(
+        *(
+            {"array": array, "tile": i, "row0": row, "col0": col, "rows": size, "cols": 4 - size}
+            | {"live_cells": 0, "max_live_per_col": 0}
+            for i, (array, row, col, size) in enumerate(boxes)
+        )
+    ).assign(array_rows=16, array_cols=16)
+    painted = np.zeros((2, 16, 16), dtype=int)
+    for array, row, col, size in boxes:
+        painted[array, row : row + size, col : col + 4 - size] += 1
+    if painted.max() > 1:
+        with pytest.raises(UserError, match="overlaps another piece of the same array"):
+            checked(tiles)
+    else:
+        assert checked(tiles).layers == ["conv1"]
 
 
 def test_an_empty_table_is_refused():
@@ -350,7 +420,7 @@ def placements(draw):
                 {"array": array, "tile": tile, "layer": "abc"[layer], "reads_per_inference": vectors[4 * layer + tile]}
                 | {"row0": at, "rows": height, "col0": draw(st.integers(0, 16 - width)), "cols": width}
                 | {"array_rows": 16, "array_cols": 16, "live_cells": 0, "cols_per_adc": 4}
-                | {"sign": draw(st.sampled_from([1, -1]))}
+                | {"sign": draw(st.sampled_from([1, -1])), "slice": len(rows), "max_live_per_col": 0}
             )
             at += height
     return table(*rows)
@@ -370,7 +440,7 @@ def test_dropping_a_row_a_column_or_a_piece_never_raises_a_total(tiles, data):
         smaller = tiles.drop(index=at).reset_index(drop=True)
     else:
         smaller = tiles.copy()
-        smaller.loc[at, what] -= 1
+        smaller.loc[at, what] -= 1  # the pieces hold no weights, so nothing else of them changes
     if smaller.empty:
         return
     after = estimate(smaller, library, frame_rate_hz=1.0).totals

@@ -31,6 +31,19 @@ def test_dense_tiles_cover_the_matrices():
     assert tiles["max_live_per_col"].tolist() == tiles["rows"].tolist()
 
 
+def test_slices_may_stand_side_by_side():
+    tiles = table(slices=3, slices_share_array=True, signs=1)
+    # 42 weights of three cells on 128 columns: 150 columns take 4 tiles, 200 rows 2; one tile for the last layer
+    assert tiles["array"].nunique() == 4 * 2 + 1
+    assert (tiles["rows"] * tiles["cols"]).sum() == 3 * (200 * 150 + 90 * 10)
+    assert tiles.loc[tiles["slice"] == 2, "col0"].tolist()[:2] == [84, 84]
+    result = estimate(tiles, "isaac-32nm")  # pieces lie side by side, or the table would be refused
+    columns = result.table[result.table["component"] == "sample_hold"]["count"].sum()
+    assert columns == 3 * (150 * 2 + 10)
+    with pytest.raises(UserError, match="array_cols = 2 is less than the 3 slices"):
+        table(slices=3, slices_share_array=True, array_cols=2)
+
+
 def test_dense_tiles_refuse_empty_sizes():
     with pytest.raises(UserError, match="fc: rows is at least 1, not 0"):
         dense_tiles([Matrix(name="fc", rows=0, cols=3)])
@@ -113,6 +126,29 @@ def test_a_library_may_choose_the_law_itself(tmp_path):
         estimate(table(), Library.load(path))
 
 
+def test_columns_that_are_subtracted_first_have_no_converter():
+    """The negative half of a pair gives its current to the positive one: half the conversions, the same cells."""
+    tiles = table()
+    tiles["converted_cols"] = tiles["cols"].where(tiles["sign"] > 0, 0)
+    both, one = estimate(table(), "isaac-32nm"), estimate(tiles, "isaac-32nm")
+    counts = [result.table.groupby("component")["count"].sum() for result in (one, both)]
+    assert 2 * counts[0]["adc"] == counts[1]["adc"]
+    assert 2 * counts[0]["sample_hold"] == counts[1]["sample_hold"]
+    assert adc(one) == pytest.approx(adc(both) / 2)
+    assert one.totals["arrays"] == both.totals["arrays"]
+    tiles["converted_cols"] = tiles["cols"] + 1
+    with pytest.raises(UserError, match=r"'converted_cols': .* exceeds cols"):
+        estimate(tiles, "isaac-32nm")
+
+
+def test_required_bits_may_come_with_the_table():
+    tiles = table()
+    tiles["adc_bits_needed"] = 6
+    result = estimate(tiles, "isaac-32nm", adc_bits="required")
+    assert adc(result) == pytest.approx(adc(estimate(tiles, "isaac-32nm", adc_bits=6)))
+    assert any("as the tile table states" in sentence for sentence in result.assumptions)
+
+
 def test_required_bits_follow_the_fullest_column():
     tiles = table(cell_bits=2)
     tiles["max_live_per_col"] = 16
@@ -126,7 +162,7 @@ def test_required_bits_follow_the_fullest_column():
     small = estimate(tiles, "isaac-32nm", adc_bits="required")
     assert adc(small) == pytest.approx(adc(estimate(tiles, "isaac-32nm", adc_bits=4)))
     assert any("2-bit converter is priced as the 4-bit one" in sentence for sentence in small.assumptions)
-    tiles["cell_bits"], tiles["max_live_per_col"] = 4, 128
+    tiles["cell_bits"], tiles["max_live_per_col"] = 4, tiles["rows"]
     with pytest.raises(UserError, match="no 11-bit converter"):
         estimate(tiles, "isaac-32nm", adc_bits="required")
     with pytest.raises(UserError, match="ideal analog inputs"):
@@ -149,6 +185,7 @@ def test_levels_need_not_be_a_power_of_two():
         ({"adc_model": "wald"}, "Unknown converter model 'wald'"),
         ({"replicas": {"cnv": 2}}, r"no layer 'cnv'\. Did you mean 'conv'"),
         ({"replicas": {"conv": 0}}, "'conv' takes a whole number, at least 1"),
+        ({"execution": "pipelind"}, r"Unknown execution 'pipelind'.*pipelined"),
     ],
 )
 def test_mistakes_in_what_is_asked(options, words):
@@ -194,6 +231,23 @@ def test_power_at_the_three_rates():
     assert totals["sequential_rate_hz"] == pytest.approx(1e6 / totals["latency_us"])
     assert totals["power_mw"] < totals["power_sequential_mw"] < totals["power_full_rate_mw"]
     assert totals["leakage_mw"] > 0
+
+
+def test_layer_by_layer_runs_one_inference_at_a_time():
+    apart, piped = (estimate(table(), "puma-32nm", execution=how) for how in ("layer-by-layer", "pipelined"))
+    assert apart.totals["frame_rate_hz"] == apart.totals["sequential_rate_hz"] == piped.totals["sequential_rate_hz"]
+    assert apart.totals["power_mw"] == apart.totals["power_sequential_mw"]
+    assert piped.totals["frame_rate_hz"] == piped.totals["full_rate_hz"] > apart.totals["frame_rate_hz"]
+    for name in ("area_mm2", "energy_nj", "latency_us", "power_peak_mw", "leakage_mw"):
+        assert apart.totals[name] == piped.totals[name]
+    assert any("Execution is layer by layer" in sentence for sentence in apart.assumptions)
+    between = (apart.totals["full_rate_hz"] + apart.totals["sequential_rate_hz"]) / 2
+    with pytest.raises(UserError, match="beyond the placement's full rate"):
+        estimate(table(), "puma-32nm", execution="layer-by-layer", frame_rate_hz=between)
+    estimate(table(), "puma-32nm", frame_rate_hz=between)
+    # copies shorten the slowest layer, and with it both rates
+    copied = estimate(table(), "puma-32nm", execution="layer-by-layer", replicas={"conv": 4})
+    assert copied.totals["frame_rate_hz"] > 3 * apart.totals["frame_rate_hz"]
 
 
 def test_writing_is_reported_apart():
