@@ -1,5 +1,6 @@
 """The electrical behaviour of arrays: encodings, converters, matrix–vector products. Knows arrays, no network."""
 
+from crossbar.circuit import Wiring as Wiring
 from crossbar.converter_errors import AdcErrors as AdcErrors
 from crossbar.converter_errors import DacErrors as DacErrors
 from crossbar.encodings import OPEN as OPEN
@@ -18,6 +19,9 @@ from crossbar.netlist import write_netlist as write_netlist
 from crossbar.nodal import Result as Result
 from crossbar.nodal import Solution as Solution
 from crossbar.nodal import solve as solve
+from crossbar.nonlinear_product import basis_conductances as basis_conductances
+from crossbar.nonlinear_product import basis_voltages as basis_voltages
+from crossbar.nonlinear_product import bit_line_currents as bit_line_currents
 from crossbar.scale import fit_scale as fit_scale
 from crossbar.spec import ArraySpec as ArraySpec
 from crossbar.tiling import LayerShape as LayerShape
@@ -26,3 +30,6 @@ from crossbar.tiling import from_matrix as from_matrix
 from crossbar.tiling import to_matrix as to_matrix
 from crossbar.wires import effective_conductance as effective_conductance
 from crossbar.wires import effective_conductance_reference as effective_conductance_reference
+from crossbar.wires_fast import Approximation as Approximation
+from crossbar.wires_fast import ApproximationWarning as ApproximationWarning
+from crossbar.wires_fast import approximate_conductance as approximate_conductance

@@ -9,9 +9,10 @@ from os import PathLike
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, ConfigDict, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
+from crossbar.circuit import Undriven
 from crossbar.converter_errors import AdcErrors, DacErrors, drive_levels, transition_levels
 from crossbar.encodings import Encoding, choice
 from crossbar.encodings.choice import EncodingKind
@@ -72,7 +73,12 @@ class ArraySpec:
         "converter" (the columns of one array that share it); its codes are then scaled digitally by its own step.
     adc_errors: errors of the converters; None: ideal.
     r_word_ohm, r_bit_ohm: resistance of one segment of a word or bit line [Ω], 0 for an ideal wire;
-    r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`).
+    r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`);
+    r_access_ohm: of the access transistor in series with every cell [Ω]; 0: none (1R).
+    both_ends: every word line has a second, equal driver behind its last cell (`crossbar.Wiring`).
+    unused_rows: what word lines that bear no weights do while the others are read, where cells stand on them (idle:
+        "hrs"). "off": their cells are cut off by access transistors; "grounded"; "floating".
+    wire_model: "exact", or "fast": `approximate_conductance`, which warns where it may be far off.
     t_read_s: time of one array read [s]; the default is ISAAC's 100 ns cycle (Shafiee et al., ISCA 2016, §V).
 
     By default positive and negative weights stand on separate arrays (Yuan et al., ISLPED 2019, §III); the codes of
@@ -108,6 +114,10 @@ class ArraySpec:
     r_bit_ohm: NonNegative = 0.0
     r_source_ohm: NonNegative = 0.0
     r_sink_ohm: NonNegative = 0.0
+    r_access_ohm: NonNegative = 0.0
+    both_ends: Annotated[bool, Strict()] = False
+    unused_rows: Undriven = "off"
+    wire_model: Literal["exact", "fast"] = "exact"
     t_read_s: Positive = 100e-9
 
     @model_validator(mode="after")
@@ -309,8 +319,8 @@ class ArraySpec:
 
     @property
     def has_wires(self) -> bool:
-        """Whether any wire, driver or read-out has a resistance."""
-        return any((self.r_word_ohm, self.r_bit_ohm, self.r_source_ohm, self.r_sink_ohm))
+        """Whether any wire, driver, read-out or access transistor has a resistance."""
+        return any((self.r_word_ohm, self.r_bit_ohm, self.r_source_ohm, self.r_sink_ohm, self.r_access_ohm))
 
     def weight_levels(self) -> np.ndarray:
         """Every value a weight can take, float64, ascending, in units of the largest magnitude.

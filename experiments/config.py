@@ -280,6 +280,14 @@ class Crossbar:
     """Resistance of a word-line driver [Ω]."""
     r_sink_ohm: NonNegative = 0.0
     """Resistance of a bit line's read-out [Ω]."""
+    r_access_ohm: NonNegative = 0.0
+    """Resistance of the access transistor in series with every cell [Ω]; 0: cells without transistors (1R)."""
+    both_ends: Annotated[bool, Strict()] = False
+    """A second, equal driver stands at the far end of every word line."""
+    unused_rows: Literal["off", "grounded", "floating"] = "off"
+    """Word lines without weights whose idle cells conduct (idle = "hrs"): shut off, held at 0 V, or floating."""
+    wire_model: Literal["exact", "fast"] = "exact"
+    """fast: an approximation for screening, over ten times faster, with a bound of its error that it warns by."""
     t_read_s: Positive = 100e-9
     """Time of one array read [s]."""
 

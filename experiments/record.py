@@ -274,10 +274,14 @@ def _idle(array: ArraySpec) -> str:
 def _wires(array: ArraySpec) -> str:
     if not array.has_wires:
         return "Word and bit lines are ideal conductors: no IR drop is simulated."
+    access = f", {array.r_access_ohm:g} Ω an access transistor" if array.r_access_ohm else ""
+    ends = " Word lines are driven at both ends; the second drivers are not priced." if array.both_ends else ""
+    idle = "shut off" if array.unused_rows == "off" else array.unused_rows
     return (
-        f"Wires are exact: {array.r_word_ohm:g} Ω a word-line segment, {array.r_bit_ohm:g} Ω a bit-line segment, "
-        f"{array.r_source_ohm:g} Ω a driver, {array.r_sink_ohm:g} Ω a read-out; word lines not in use float. "
-        "The energy of the cells is that behind ideal wires, an upper bound."
+        f"Wires are {'exact' if array.wire_model == 'exact' else 'approximated (wire_model = fast)'}: "
+        f"{array.r_word_ohm:g} Ω a word-line segment, {array.r_bit_ohm:g} Ω a bit-line segment, "
+        f"{array.r_source_ohm:g} Ω a driver, {array.r_sink_ohm:g} Ω a read-out{access}; word lines not in use are "
+        f"{idle}.{ends} The energy of the cells is that behind ideal wires, an upper bound."
     )
 
 

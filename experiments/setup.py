@@ -201,7 +201,12 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
     """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
     section = config.compress
     schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
-    prune = {pattern: constraints(choice, array, pattern) for pattern, choice in section.prune.items()}
+    prune = {
+        pattern: _polarised(constraints(choice, array, pattern), array, pattern)
+        for pattern, choice in section.prune.items()
+    }
+    if array.encoding == "polarised":
+        prune.setdefault("*", _polarised((), array, "*"))
     budgets = [
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
@@ -251,6 +256,25 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
         if getattr(choice, key) is not None and getattr(choice, needs) is None:
             raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
     return tuple(made)
+
+
+def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tuple[AnyPrune, ...]:
+    """The sets of a pattern, with the fragments of one sign that polarised arrays need.
+
+    Raises UserError for fragments asked for that the arrays' own do not part evenly, or in another order of rows.
+    """
+    if array.encoding != "polarised":
+        return chosen
+    assert array.fragment is not None
+    own = next((sets for sets in chosen if isinstance(sets, Polarised)), None)
+    if own is None:
+        return (*chosen, Polarised(array.fragment))
+    if own.fragment % array.fragment or own.order != "W":
+        raise UserError(
+            f"compress.prune.{name}.polarised = {own.fragment} in order {own.order!r} does not make fragments of "
+            f"crossbar.fragment = {array.fragment} rows polarised; leave it out, or use a multiple and order 'W'."
+        )
+    return chosen
 
 
 def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:

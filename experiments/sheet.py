@@ -235,7 +235,7 @@ def _notes(tiles: pd.DataFrame, per_square: int, *, narrow: bool) -> list[str]:
 def _signs(tiles: pd.DataFrame) -> list[tuple[int, str]]:
     """What the solid and the pale pieces are: the halves of pairs, or weights and the references taken off them."""
     negative = tiles[tiles["sign"] < 0]
-    if len(negative) and "live_cells" in tiles and not negative["live_cells"].to_numpy().any():
+    if len(negative) and "live_cells" in tiles and not np.any(negative["live_cells"]):
         return [(1, "weights"), (-1, "reference columns")]
     return [(1, "positive weights"), (-1, "negative weights")] if len(negative) else [(1, "weights")]
 

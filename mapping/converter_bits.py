@@ -32,8 +32,9 @@ def lossless_bits(placement: Placement) -> pd.DataFrame:
     tight: dict[str, int] = {}
     for layer, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer):
         tight[layer.name] = _bits(list(pieces), spec, step)
-    table = placement.tiles
-    safe = table["adc_bits_needed"].groupby(table["layer"]).max().to_dict()
+    safe: dict[str, int] = {}
+    for label, bits in zip(placement.tiles["layer"], placement.tiles["adc_bits_needed"], strict=True):
+        safe[label] = max(safe.get(label, 0), bits)
     rows = [
         (name, float(tight.get(name, np.nan)), float(safe.get(layer.label, np.nan)))
         for name, layer in placement.layers.items()

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwmodels.devices import drift, faults, plain, reading
+from hwmodels.devices import conduction, drift, faults, plain, reading
 from hwmodels.devices.cells import Cells, checked_read, checked_time, identified
 from hwmodels.devices.device import Device
+from hwmodels.devices.effects import Conduction
 from hwmodels.devices.random import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1, Purpose, key_of_seed
 from hwmodels.errors import UserError
 
@@ -144,6 +145,21 @@ def read_noise_of_sum(
     columns = Cells(cells.seed, cells.origin, (1, 1, sigma_s.shape[1]))
     draws = [plain.normals(b, Purpose.COLUMN_READ, columns, int(n)).reshape(1, -1) for n in last[:, 0]]
     return torch.cat(draws) * torch.sqrt(v.double() ** 2 @ sigma_s.double() ** 2)
+
+
+def cell_current(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.cell_current` on tensors that broadcast, in their own precision; gradients flow. Not checked."""
+    return conduction.cells(torch, law, g).current(v)
+
+
+def differential_conductance(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.differential_conductance` on tensors, as `cell_current`."""
+    return conduction.cells(torch, law, g).slope(v)
+
+
+def chord_conductance(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.chord_conductance` on tensors, as `cell_current`."""
+    return g * (1.0 + conduction.cells(torch, law, g).excess(v))
 
 
 def _checked(g: Any) -> torch.Tensor:

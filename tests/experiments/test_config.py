@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from admm import Schedule
+from admm.constraints import Polarised
 from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
 from experiments.config import Config, Crossbar
-from experiments.setup import array_spec, baseline_spec, device
+from experiments.setup import array_spec, baseline_spec, compression_plan, device
 from hwmodels import Device
 from hwmodels.errors import UserError
 
@@ -173,3 +174,13 @@ def test_a_binary_file_is_refused(tmp_path):
 def test_the_examples_are_valid_toml_with_the_sections_of_the_readme():
     sections = set(tomllib.loads((EXAMPLES / "digits.toml").read_text()))
     assert {"network", "data", "train", "compress", "crossbar", "device", "hardware", "simulate"} <= sections
+
+
+def test_polarised_arrays_polarise_every_layer(tmp_path):
+    text = "[crossbar]\nencoding = 'polarised'\nfragment = 4\n[compress.prune.fc1]\nfilter = 3\n"
+    loaded = _load(tmp_path, text)
+    plan = compression_plan(loaded, array_spec(loaded))
+    assert {layer.name: layer.prune[-1] for layer in plan.layers} == {"fc1": Polarised(4), "*": Polarised(4)}
+    other = _load(tmp_path, text + "polarised = 6\n")
+    with pytest.raises(UserError, match=r"fc1.polarised = 6 .* crossbar.fragment = 4 rows polarised"):
+        compression_plan(other, array_spec(other))
