@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from crossbar.circuit import Wiring as Wiring
+from crossbar.converter_errors import AdcErrors as AdcErrors
+from crossbar.converter_errors import DacErrors as DacErrors
 from crossbar.encodings import OPEN as OPEN
 from crossbar.encodings import CellCodes as CellCodes
 from crossbar.encodings import Encoding as Encoding
@@ -12,6 +14,7 @@ from crossbar.encodings import OffsetEncoding as OffsetEncoding
 from crossbar.encodings import PairEncoding as PairEncoding
 from crossbar.encodings import PolarisedEncoding as PolarisedEncoding
 from crossbar.encodings import Slicing as Slicing
+from crossbar.histogram import CodeHistogram as CodeHistogram
 from crossbar.levels import LevelGrid as LevelGrid
 from crossbar.netlist import run_netlist as run_netlist
 from crossbar.netlist import write_netlist as write_netlist

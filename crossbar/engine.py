@@ -1,12 +1,13 @@
 """How a strip is read: the product that fits its numbers, chosen once, then applied to any number of vectors.
 
-Four ways, all of the same result (whole sums: the same bits; real ones: codes that differ by at most one, where the sum
+Five ways, all of the same result (whole sums: the same bits; real ones: codes that differ by at most one, where the sum
 lies within rounding of a code edge):
 
     whole     no converter, or one that provably loses nothing: one product serves all cycles, slices and halves
     lookup    few bits a cycle: bit planes and tables of subset sums, fused with converter and shift-and-add (CPU)
     product   many bits a cycle: matrix products over blocks that stay in cache, then converter and shift-and-add (CPU)
-    cycles    anything else, and every other device: one product and one conversion a cycle, written plainly in torch
+    cycles    every other device: one product and one conversion a cycle, written plainly in torch
+    apart     drivers or converters that differ or err: one input cycle after the other (`crossbar.readout`)
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossbar import exactness
+from crossbar import exactness, readout
+from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter, adc_codes, input_cycles
 from crossbar.spec import ArraySpec
 from crossbar.vectors import Vectors
@@ -48,29 +50,35 @@ class Reader:
     """A strip made ready to be read with one converter.
 
     strip: what stands on the arrays; spec: of the arrays, its input and DAC bits; converter: its step in conductance
-    unit × DAC code, or None; backend: "numba" (CPU), "torch" (any device), "auto": numba on the CPU.
+    unit × DAC code, or None; `ColumnConverters` where columns differ or err; backend: "numba" (CPU), "torch" (any
+    device), "auto": numba on the CPU; signed: input codes are in two's complement.
     """
 
     strip: Strip
     spec: ArraySpec
-    converter: Converter | None
+    converter: Converter | ColumnConverters | None
     backend: Backend = "auto"
+    signed: bool = False
 
     @cached_property
-    def way(self) -> Literal["whole", "lookup", "product", "cycles"]:
-        """Which of the four ways of reading this is."""
+    def way(self) -> Literal["whole", "lookup", "product", "cycles", "apart"]:
+        """Which of the five ways of reading this is."""
+        if isinstance(self.converter, ColumnConverters) or readout.errs(self.strip, self.spec):
+            return "apart"
         if self.converting is None or self.collapses:
             return "whole"
         compiled = self.strip.g.device.type == "cpu" and self.backend != "torch"
-        if not compiled or not isinstance(self.converting.step, int | float):
+        if not compiled:
             return "cycles"
-        bits = self.spec.input_bits
-        return "lookup" if bits is not None and self.spec.dac_bits <= LOOKUP_BITS else "product"
+        few = self.spec.dac_bits <= (1 if self.signed else LOOKUP_BITS)
+        return "lookup" if self.spec.input_bits is not None and few else "product"
 
     @property
     def converting(self) -> Converter | None:
-        """The converter that really stands in the path."""
-        return None if self.spec.adc_bits is None else self.converter
+        """The converter that really stands in the path, where all are alike and ideal."""
+        if self.spec.adc_bits is None or isinstance(self.converter, ColumnConverters):
+            return None
+        return self.converter
 
     @cached_property
     def collapses(self) -> bool:
@@ -97,9 +105,9 @@ class Reader:
     @property
     def unit(self) -> float:
         """What 1 in a total means, in conductance unit × input code: the converters' step where they share one."""
-        if self.way == "whole" or not isinstance(self.converting, Converter):
-            return 1.0
-        return float(self.converting.step) if isinstance(self.converting.step, int | float) else 1.0
+        if self.way == "apart":
+            return readout.unit(self.converter)
+        return 1.0 if self.way == "whole" or self.converting is None else self.converting.step
 
     @property
     def reach(self) -> float:
@@ -107,12 +115,17 @@ class Reader:
         if self.way not in ("lookup", "product") or self.strip.input_weight is not None:
             return float("inf")
         assert self.converting is not None
-        cycles = sum(weight for weight, _ in self._cycles())
+        cycles = sum(abs(weight) for weight, _ in self._cycles())
         return max(self.converting.top, -self.converting.low) * cycles * float(np.abs(self.strip.plane_weights).sum())
 
     def samples(self, vectors: int) -> int:
         """Conversions that so many vectors take."""
-        return 0 if self.converting is None else vectors * self.strip.g.shape[1] * self.spec.input_cycles
+        if self.spec.adc_bits is None or self.converter is None:
+            return 0
+        columns = self.strip.g.shape[1]
+        if isinstance(self.converter, ColumnConverters):
+            columns = int((self.converter.place[0] >= 0).sum())
+        return vectors * columns * sum(1 for _ in self._cycles())
 
     @cached_property
     def whole(self) -> Tensor:
@@ -126,19 +139,22 @@ class Reader:
         exact = self.sums is None or strip.input_weight is not None
         return total.float() if exact or exactness.exact_in_float32(total, self.code_top) else total
 
-    def add_to(self, total: Tensor, column: int, vectors: Vectors, sign: float = 1.0) -> int:
+    def add_to(
+        self, total: Tensor, column: int, vectors: Vectors, sign: float = 1.0, *, first: int = 0, phase: int = 0
+    ) -> int:
         """Read the strip with every vector and add what it gives, times sign, to a total; the clipped samples.
 
         total: (n, all columns), float32 or float64 and contiguous, in `unit`s; added to from `column` on. float32 only
-        while every total stays below 2²⁴ (`reach`). Memory beyond the total: a bit per bit of the strip's input codes,
-        or a block's. O(cycles · n · rows · planes · cols) additions at most, multiplications in one cycle.
+        while every total stays below 2²⁴ (`reach`). first, phase: number of the first vector since the chip was
+        programmed, and of its phase; noise is drawn by them. Memory beyond the total: a bit per bit of the strip's
+        input codes, or a block's. O(cycles · n · rows · planes · cols) additions at most, multiplications in one cycle.
         """
         if len(vectors) == 0:
             return 0
         if self.strip.input_weight is not None and self.way != "whole":
             self._add_digital_terms(total, column, vectors, sign)
-        if self.way in ("whole", "cycles"):
-            return self._plain(total, column, vectors, sign)
+        if self.way in ("whole", "cycles", "apart"):
+            return self._plain(total, column, vectors, sign, first, phase)
         if self.way == "lookup" and _are_whole(vectors.values):
             return self._lookup(total, column, vectors, sign)
         return self._product(total, column, vectors, sign)
@@ -154,6 +170,8 @@ class Reader:
         g, transfer = self._tables
         words = np.empty((len(vectors), bits, -(-strip.g.shape[0] // kernels.WORD)), dtype=np.uint32)
         values = vectors.values
+        if self.signed:
+            values = values.remainder(2**bits)  # the bits of a code in two's complement
         if values.dtype not in (torch.uint8, torch.uint16):
             values = values.to(torch.uint8 if bits <= 8 else torch.uint16)
         kernels.pack_bits(values.numpy(), vectors.start.numpy(), vectors.offset.numpy(), words)
@@ -186,15 +204,15 @@ class Reader:
         for first in range(0, len(vectors), size):
             count = min(size, len(vectors) - first)
             gather(values, start[first : first + count], offset, codes.numpy())
-            for weight, cycle in input_cycles(codes[:count], self.spec.input_bits, self.spec.dac_bits):
+            for weight, cycle in self._driven(codes[:count]):
                 torch.mm(cycle, strip.g, out=sums[:count])
                 clipped += adc_accumulate(
                     sums[:count].numpy(), step, low, top, number(sign * weight), digital, total.numpy(), first, column
                 )
         return int(clipped)
 
-    def _plain(self, total: Tensor, column: int, vectors: Vectors, sign: float) -> int:
-        strip = self.strip
+    def _plain(self, total: Tensor, column: int, vectors: Vectors, sign: float, number: int, phase: int) -> int:
+        strip, spec = self.strip, self.spec
         size = max(CHUNK_ELEMENTS // (strip.g.shape[0] + strip.g.shape[1]), 1)
         clipped = 0
         for first in range(0, len(vectors), size):
@@ -202,6 +220,9 @@ class Reader:
             sums = torch.zeros(codes.shape[0], strip.cols, dtype=torch.float64, device=codes.device)
             if self.way == "whole":
                 sums += codes.to(self.whole.dtype) @ self.whole
+            elif self.way == "apart":
+                sums, beyond, _ = readout.read(strip, codes, spec, self._bank, self.signed, number + first, phase)
+                clipped += beyond
             else:
                 clipped += self._convert(codes, sums)
             total[first : first + size, column : column + strip.cols] += sign * sums.to(total.dtype)
@@ -223,23 +244,34 @@ class Reader:
         assert converter is not None
         digital = self._digital(torch.float64).to(codes.device)
         clipped = 0
-        for weight, cycle in input_cycles(codes, self.spec.input_bits, self.spec.dac_bits):
+        for weight, cycle in self._driven(codes):
             found, beyond = adc_codes(self.strip.column_sums(cycle), converter)
-            values = found.double()
-            if not isinstance(converter.step, int | float):  # columns with steps of their own
-                values = values * converter.step
-            sums += weight * torch.einsum("nkc,kc->nc", values.view(codes.shape[0], -1, self.strip.cols), digital)
+            values = found.double().view(codes.shape[0], -1, self.strip.cols)
+            sums += weight * torch.einsum("nkc,kc->nc", values, digital)
             clipped += int(beyond)
         return clipped
 
     # What is prepared once
 
+    @property
+    def _bank(self) -> ColumnConverters | None:
+        """The converters of a strip that is read apart; None where there are none."""
+        assert not isinstance(self.converter, Converter), "plain converters know no errors of the drivers"
+        return None if self.spec.adc_bits is None else self.converter
+
+    def _driven(self, codes: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """The input codes of each cycle with what they count."""
+        return input_cycles(codes, self.spec.input_bits, self.spec.dac_bits, signed=self.signed)
+
     def _cycles(self) -> Iterator[tuple[float, int]]:
         """What a code of each input cycle counts, and its first bit."""
         bits = self.spec.input_bits
         step = self.spec.dac_bits if bits is not None else 1
-        for first in range(0, bits or 1, step):
+        lower = (bits or 1) - self.signed
+        for first in range(0, lower, step):
             yield float(2**first), first
+        if self.signed:
+            yield -float(2**lower), lower
 
     def _digital(self, dtype: torch.dtype) -> Tensor:
         """(planes, cols) what a column's code counts: its plane's weight times its sign."""

@@ -45,6 +45,23 @@ def add_seen(encoder: Encoding, group: Sequence[int], seen: np.ndarray, g: np.nd
             g[:, part] -= seen[:, width + at, None]
 
 
+def places(encoder: Encoding, group: Sequence[int], array: int, first_row: int, place: np.ndarray) -> None:
+    """Say where the columns of one array's planes are converted.
+
+    place: (3, converted planes, cols) int64, changed in place: array, number among its converted columns, first word
+    line of the part that is read; the positive half's of a subtracted pair.
+    """
+    subtracted = encoder.analog and len({sign for sign, _ in (encoder.planes[plane] for plane in group)}) > 1
+    for at, plane in enumerate(group):
+        sign, part = encoder.planes[plane]
+        if encoder.analog and sign < 0:
+            continue
+        columns = np.arange(place.shape[2]) * len(group) + at
+        place[0, part if encoder.analog else plane] = array
+        place[1, part if encoder.analog else plane] = columns // (2 if subtracted else 1)
+        place[2, part if encoder.analog else plane] = first_row
+
+
 def strip_of(
     g: np.ndarray, unit: float, encoder: Encoding, signs: Sequence[np.ndarray | None], widths: Sequence[int]
 ) -> Strip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 from os import PathLike
@@ -12,11 +13,12 @@ from pydantic import BeforeValidator, ConfigDict, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from crossbar.circuit import Undriven
+from crossbar.converter_errors import AdcErrors, DacErrors, drive_levels, transition_levels
 from crossbar.encodings import Encoding, choice
 from crossbar.encodings.choice import EncodingKind
 from hwmodels import Device
 from hwmodels.errors import UserError
-from hwmodels.quantities import Count, NonNegative, Positive
+from hwmodels.quantities import Count, NonNegative, Percentile, Positive
 
 MAX_WEIGHT_LEVELS = 65536
 """A level index is at most 16 bits wide."""
@@ -55,12 +57,22 @@ class ArraySpec:
     input_bits: resolution of an input; None drives the exact real value (no DAC error).
     dac_bits: bits that a word-line driver applies per input cycle; an input takes ⌈input_bits / dac_bits⌉
         cycles, least significant first.
-    adc_bits: resolution of the converters; None reads the exact sum (no converter).
+    signed_inputs: how inputs of both signs are driven. "phases": the positive part, then the negative part, subtracted
+        digitally. "twos_complement": one phase of signed codes, whose most significant bit has a cycle of its own that
+        counts −2^(input_bits − 1); layers that only see inputs ≥ 0 are driven alike by both.
+    input_range: what the largest input code stands for. "calibrated": the largest input of the layer over the
+        calibration inputs; "percentile": the `input_percentile` of their magnitudes, zeros included; "fixed":
+        `input_full_scale`, the same for every layer, in the unit of its inputs.
+    dac_errors: errors of the drivers (`crossbar.converter_errors`); None: ideal.
+    adc_bits: resolution of the converters; None reads the exact sum (no converter); 1: sense amplifiers.
     cols_per_adc: neighbouring columns that share a converter; default: all columns of the array.
-    adc_range: full scale of the converters. "calibrated": the largest column sum of the layer's nominal arrays
-        over the calibration inputs; "full": the largest sum that the array could ever give; "grid": one step per unit
-        of the grid on which column sums of cells on their levels lie, so nothing is rounded and sums beyond the range
-        clip.
+    adc_range: full scale of the converters. "calibrated": the largest column sum of the nominal arrays over the
+        calibration inputs; "percentile": the `adc_percentile` of the sums' magnitudes, zeros included; "full": the
+        largest sum that the array could ever give; "grid": one step per unit of the grid on which column sums of cells
+        on their levels lie, so nothing is rounded and sums beyond the range clip.
+    adc_range_per: whose sums a calibrated range or a percentile is taken over: all of the "layer", or those of each
+        "converter" (the columns of one array that share it); its codes are then scaled digitally by its own step.
+    adc_errors: errors of the converters; None: ideal.
     r_word_ohm, r_bit_ohm: resistance of one segment of a word or bit line [Ω], 0 for an ideal wire;
     r_source_ohm, r_sink_ohm: of a word line's driver and of a bit line's read-out [Ω] (`crossbar.wires`);
     r_access_ohm: of the access transistor in series with every cell [Ω]; 0: none (1R).
@@ -88,9 +100,17 @@ class ArraySpec:
     fragment: Count | None = None
     input_bits: Count | None = 8
     dac_bits: Count = 1
+    signed_inputs: Literal["phases", "twos_complement"] = "phases"
+    input_range: Literal["calibrated", "percentile", "fixed"] = "calibrated"
+    input_percentile: Percentile | None = None
+    input_full_scale: Positive | None = None
+    dac_errors: DacErrors | None = None
     adc_bits: Count | None = 8
     cols_per_adc: Count | None = None
-    adc_range: Literal["calibrated", "full", "grid"] = "calibrated"
+    adc_range: Literal["calibrated", "percentile", "full", "grid"] = "calibrated"
+    adc_percentile: Percentile | None = None
+    adc_range_per: Literal["layer", "converter"] = "layer"
+    adc_errors: AdcErrors | None = None
     r_word_ohm: NonNegative = 0.0
     r_bit_ohm: NonNegative = 0.0
     r_source_ohm: NonNegative = 0.0
@@ -111,12 +131,50 @@ class ArraySpec:
             raise ValueError(f"adc_bits must be at most 16, not {self.adc_bits}")
         self._check_slices()
         self._check_encoding()
+        self._check_ranges()
+        self._check_errors()
         if self.weight_cols < 1:
             raise ValueError(
                 f"cols ({self.cols}) is too few for one weight: its cells beside each other take "
                 f"{self.cells_per_weight} column(s) and the array {self.dummy_cols} dummy column(s)"
             )
         return self
+
+    def _check_ranges(self) -> None:
+        """Every number that a rule needs is there, and none that no rule reads."""
+        for rule, name, owner in (
+            (self.input_range == "percentile", "input_percentile", 'input_range = "percentile"'),
+            (self.input_range == "fixed", "input_full_scale", 'input_range = "fixed"'),
+            (self.adc_range == "percentile", "adc_percentile", 'adc_range = "percentile"'),
+        ):
+            value = getattr(self, name)
+            if rule and value is None:
+                example = "such as 99.9" if name.endswith("percentile") else "in the unit of the inputs"
+                raise ValueError(f"{owner} needs {name}, {example}")
+            if value is not None and not rule:
+                raise ValueError(f"{name} = {value:g} is only read with {owner}; set that or leave it out")
+        if self.adc_range == "full" and self.adc_range_per == "converter":
+            raise ValueError('adc_range_per = "converter" needs a range that is measured; "full" is the same for all')
+        if self.signed_inputs == "twos_complement" and (self.input_bits is None or self.input_bits < 2):
+            raise ValueError(f'signed_inputs = "twos_complement" needs input_bits of at least 2, not {self.input_bits}')
+
+    def _check_errors(self) -> None:
+        """Errors belong to converters that exist, and leave their transfer curves monotone."""
+        if self.dac_errors is not None:
+            if self.input_bits is None:
+                raise ValueError("dac_errors are those of a DAC, but ideal inputs (input_bits = None) have none")
+            self._monotone("dac_errors", drive_levels, self.dac_errors, self.dac_bits)
+        if self.adc_errors is not None:
+            if self.adc_bits is None:
+                raise ValueError("adc_errors are those of a converter, but adc_bits = None reads the exact sum")
+            self._monotone("adc_errors", transition_levels, self.adc_errors, self.adc_bits)
+
+    @staticmethod
+    def _monotone(name: str, levels: Callable[..., np.ndarray], errors: AdcErrors | DacErrors, bits: int) -> None:
+        try:
+            levels(errors, bits)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     def _check_slices(self) -> None:
         levels = self.device.levels
@@ -217,6 +275,29 @@ class ArraySpec:
     def input_cycles(self) -> int:
         """Array reads in time that one non-negative input vector takes."""
         return 1 if self.input_bits is None else ceil(self.input_bits / self.dac_bits)
+
+    def input_phases(self, signed: bool) -> int:
+        """Times that a vector is driven; signed: its layer sees inputs of both signs."""
+        return 2 if signed and self.signed_inputs == "phases" else 1
+
+    def twos_complement(self, signed: bool) -> bool:
+        """Whether the inputs of a layer are signed codes; signed: the layer sees inputs of both signs."""
+        return signed and self.signed_inputs == "twos_complement"
+
+    def cycles_per_vector(self, signed: bool) -> int:
+        """Array reads in time that one input vector takes, all phases; signed: inputs of both signs occur.
+
+        Two's complement of b bits takes ⌈(b − 1) / dac_bits⌉ cycles for the lower bits and one for the sign bit.
+        """
+        if self.input_bits is not None and self.twos_complement(signed):
+            return ceil((self.input_bits - 1) / self.dac_bits) + 1
+        return self.input_cycles * self.input_phases(signed)
+
+    def input_code_top(self, signed: bool) -> int:
+        """The code that the full scale of the inputs stands for, 1 for ideal inputs."""
+        if self.input_bits is None:
+            return 1
+        return 2 ** (self.input_bits - self.twos_complement(signed)) - 1
 
     @property
     def columns_per_converter(self) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossbar.converters import Converter, adc_codes, input_cycles
+from crossbar.converter_bank import ColumnConverters
+from crossbar.converters import Converter, adc_codes
 from crossbar.engine import Backend, Reader
 from crossbar.spec import ArraySpec
 from crossbar.vectors import Vectors
@@ -39,6 +40,10 @@ class Strip:
     column_sign: (planes · cols,) float32 of ±1 that a code is multiplied by (flipped columns, fragments of one sign),
     or None: all +1. input_weight: (cols,) float64 in units of `unit_s`, times the digital sum of the input codes added
     to each column (offset, flipped columns), or None: nothing.
+    place: (3, planes · cols) int64, array, converted column of the array and first word line of every column (the
+    positive half's of a subtracted pair), array −1 where none stands, or None: not told; errors are drawn by it.
+    drive_offset: (planes · cols,) float64 [conductance unit × DAC code], what the offsets of the drivers add to every
+    sum, or None: nothing.
     """
 
     g: Tensor
@@ -48,12 +53,15 @@ class Strip:
     signed: bool = False
     column_sign: Tensor | None = None
     input_weight: Tensor | None = None
+    place: np.ndarray | None = None
+    drive_offset: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Strip:
         """The same strip on another torch device."""
         moved = {
             name: None if value is None else value.to(device)
-            for name, value in (("column_sign", self.column_sign), ("input_weight", self.input_weight))
+            for name in ("column_sign", "input_weight", "drive_offset")
+            for value in (getattr(self, name),)
         }
         return replace(self, g=self.g.to(device), **moved)
 
@@ -68,33 +76,34 @@ class Strip:
             g=(self.g / unit).round_(),
             unit_s=self.unit_s * unit,
             input_weight=None if self.input_weight is None else self.input_weight / unit,
+            drive_offset=None if self.drive_offset is None else self.drive_offset / unit,
         )
 
     def column_sums(self, codes: Tensor) -> Tensor:
         """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
 
-    def largest_sum(self, codes: Tensor, spec: ArraySpec) -> float:
-        """The largest magnitude of a column sum over all input cycles [conductance unit × DAC code]."""
-        return max(
-            (
-                float(self.column_sums(cycle).abs().max())
-                for _, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits)
-            ),
-            default=0.0,
-        )
-
     def read(
-        self, codes: Tensor, spec: ArraySpec, converter: Converter | None, *, backend: Backend = "auto"
+        self,
+        codes: Tensor,
+        spec: ArraySpec,
+        converter: Converter | ColumnConverters | None,
+        *,
+        signed: bool = False,
+        first: int = 0,
+        phase: int = 0,
+        backend: Backend = "auto",
     ) -> StripRead:
         """Drive the strip with input codes and add up what its converters say.
 
         codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
-        exact sum; backend: "numba" (CPU), "torch" (any device) or "auto". `crossbar.engine` chooses the product.
+        exact sum; `ColumnConverters` where columns differ or err. signed: codes in two's complement. first, phase:
+        number of the first vector since the chip was programmed, and of its phase; noise is drawn by them. backend:
+        "numba" (CPU), "torch" (any device) or "auto". `crossbar.engine` chooses the product.
         """
-        reader = Reader(self, spec, converter, backend)
+        reader = Reader(self, spec, converter, backend, signed)
         total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-        clipped = reader.add_to(total, 0, Vectors.of_matrix(codes))
+        clipped = reader.add_to(total, 0, Vectors.of_matrix(codes), first=first, phase=phase)
         return StripRead(sums=total * reader.unit, clipped=clipped, samples=reader.samples(codes.shape[0]))
 
 

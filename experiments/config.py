@@ -16,12 +16,16 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from hwmodels.errors import UserError, suggestion
-from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Positive
+from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Percentile, Positive
 
 T = TypeVar("T")
 
 Keep = Annotated[int, Strict(), Field(ge=1)] | Annotated[float, Strict(), Field(gt=0, le=1)]
 """How many groups to keep: a whole number counts them, a number with a point is a fraction (0 < x ≤ 1)."""
+
+
+Lsb = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+"""A finite number of converter steps, of either sign."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, Field))
@@ -183,6 +187,40 @@ class Compress:
 
 
 @_section
+class AdcErrors:
+    """Errors of the converters, [crossbar.adc_errors]: every key is a field of `crossbar.AdcErrors`."""
+
+    offset_lsb: NonNegative = 0.0
+    """Standard deviation of the offset over the converters of a chip [LSB]."""
+    gain: NonNegative = 0.0
+    """Standard deviation of the relative gain error over the converters of a chip."""
+    inl_lsb: Lsb = 0.0
+    """Largest integral non-linearity [LSB], of the shape inl_shape."""
+    inl_shape: Literal["bow", "s"] = "bow"
+    """Its shape: one bow, or an S of both signs."""
+    inl_table_lsb: tuple[Lsb, ...] | None = None
+    """Measured INL of the transition levels [LSB] instead, evenly spaced over the range."""
+    noise_lsb: NonNegative = 0.0
+    """Standard deviation of the input-referred noise of a conversion [LSB]."""
+
+
+@_section
+class DacErrors:
+    """Errors of the word-line drivers, [crossbar.dac_errors]: every key is a field of `crossbar.DacErrors`."""
+
+    offset_lsb: NonNegative = 0.0
+    """Standard deviation of the offset over the drivers of a chip [LSB]; one LSB of a 1-bit driver is V_read."""
+    gain: NonNegative = 0.0
+    """Standard deviation of the relative gain error over the drivers of a chip."""
+    inl_lsb: Lsb = 0.0
+    """Largest deviation of the output from a straight line [LSB], of the shape inl_shape."""
+    inl_shape: Literal["bow", "s"] = "bow"
+    """Its shape: one bow, or an S of both signs."""
+    inl_table_lsb: tuple[Lsb, ...] | None = None
+    """Measured deviation [LSB] instead, evenly spaced from code 0 to the highest."""
+
+
+@_section
 class Crossbar:
     """One array and its converters: every key is a field of `crossbar.ArraySpec`."""
 
@@ -212,12 +250,28 @@ class Crossbar:
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1
     """Bits that a word-line driver applies per cycle."""
+    signed_inputs: Literal["phases", "twos_complement"] = "phases"
+    """Inputs of both signs: positive part, then negative part; or one phase of signed codes."""
+    input_range: Literal["calibrated", "percentile", "fixed"] = "calibrated"
+    """Range of the inputs: the largest seen in calibration, their input_percentile, or input_full_scale."""
+    input_percentile: Percentile | None = None
+    """Percentile of the inputs' magnitudes, for input_range = "percentile"."""
+    input_full_scale: Positive | None = None
+    """Range of the inputs of every layer, for input_range = "fixed"."""
+    dac_errors: DacErrors = field(default_factory=DacErrors)
+    """Errors of the word-line drivers."""
     adc_bits: Count | Literal["ideal"] = 8
-    """Resolution of the converters; ideal: the exact sum."""
+    """Resolution of the converters; ideal: the exact sum; 1: sense amplifiers."""
     cols_per_adc: Count | None = None
     """Columns that share a converter; default: all of the array."""
-    adc_range: Literal["calibrated", "full"] = "calibrated"
-    """Full scale: the largest sum seen in calibration, or the largest possible."""
+    adc_range: Literal["calibrated", "percentile", "full"] = "calibrated"
+    """Full scale: the largest sum seen in calibration, the sums' adc_percentile, or the largest possible."""
+    adc_percentile: Percentile | None = None
+    """Percentile of the sums' magnitudes, for adc_range = "percentile"."""
+    adc_range_per: Literal["layer", "converter"] = "layer"
+    """Whose sums a measured range is taken over."""
+    adc_errors: AdcErrors = field(default_factory=AdcErrors)
+    """Errors of the converters."""
     r_word_ohm: NonNegative = 0.0
     """Resistance of a word-line segment [Ω]; 0: an ideal wire."""
     r_bit_ohm: NonNegative = 0.0

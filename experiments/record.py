@@ -14,7 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
-from experiments import tornado
+from experiments import converter_report, tornado
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -28,7 +28,7 @@ CLIPPED_WARNING = 1e-3
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
     "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
-    "adc_bits_tight", "adc_bits_safe",
+    "adc_bits_tight", "adc_bits_safe", *converter_report.COLUMNS,
 )  # fmt: skip
 
 TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
@@ -98,7 +98,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         },
         "levels_violations": violations["levels"] + off_levels,
         "constraint_violations": violations["constraints"],
-        "layers": layers.to_dict("records"),
+        "layers": _records(layers),
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
         "warnings": warnings(setup, outcome, layers),
@@ -113,11 +113,17 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
+        "adc_histogram": converter_report.histograms(placement),
         "seeds": pd.DataFrame(
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
     return record, tables
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is not known is None, as JSON has it."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
@@ -170,6 +176,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     bits = lossless_bits(outcome.placement)
     for form in ("adc_bits_tight", "adc_bits_safe"):
         table[form] = pd.Series([None if np.isnan(b) else int(b) for b in bits[form]], dtype=object)
+    placement = outcome.placement
+    found = [converter_report.of_layer(placement.layers[layer], placement.array) for layer in table["layer"]]
+    table = table.join(pd.DataFrame(found, columns=list(converter_report.COLUMNS)).convert_dtypes())
     return table.reindex(columns=list(LAYER_COLUMNS))
 
 
@@ -219,6 +228,7 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "Input and converter ranges come from the first training images; the test set is used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
         f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
+        converter_report.assumption(array),
         f"A crossing that carries no weight is {_idle(array)}.",
         "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
         "stays in the sums wherever nothing cancels it before the converter.",

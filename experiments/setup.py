@@ -35,7 +35,7 @@ from admm.constraints import (
 from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
-from crossbar import ArraySpec
+from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import data, models
 from experiments.config import Config, Prune
 from experiments.pricing import Pricing
@@ -157,6 +157,10 @@ def array_spec(config: Config) -> ArraySpec:
     for key in ("input_bits", "adc_bits"):
         values[key] = None if values[key] == "ideal" else values[key]
     try:
+        for key, kind in (("adc_errors", AdcErrors), ("dac_errors", DacErrors)):
+            # Errors of nothing but zeros are ideal converters, which have a faster path.
+            errors = kind(**vars(values[key]))
+            values[key] = None if errors == kind(inl_shape=errors.inl_shape) else errors
         return ArraySpec(device=device(config), **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None

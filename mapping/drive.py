@@ -17,9 +17,12 @@ from mapping.placement import LayerPlacement
 def layer_codes(x: Tensor, placed: LayerPlacement, spec: ArraySpec) -> list[tuple[float, Tensor]]:
     """The input phases of a layer: (+1, codes of the positive part) and, for signed inputs, (−1, of the negative).
 
-    Ideal inputs have no range, so a negative value that calibration did not see gets its phase all the same.
+    One phase of signed codes in two's complement. Ideal inputs have no range, so a negative value that calibration did
+    not see gets its phase all the same.
     """
     scale = placed.calibration.input_scale
+    if spec.twos_complement(placed.calibration.signed):
+        return [(1.0, input_codes(x, scale, spec.input_bits, signed=True))]
     phases = [(1.0, input_codes(x, scale, spec.input_bits))]
     if placed.calibration.signed or (spec.input_bits is None and bool((x < 0).any())):
         phases.append((-1.0, input_codes(-x, scale, spec.input_bits)))
@@ -44,7 +47,7 @@ def drive(x: Tensor, placed: LayerPlacement, spec: ArraySpec, *, signed_codes: b
     if bits is None:
         return Driven([(1.0, x / scale)] if signed_codes else layer_codes(x, placed, spec), 0)
     signed = placed.calibration.signed
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or spec.twos_complement(signed):
         return _driven_anywhere(x, placed, spec, signed_codes)
     top = 2**bits - 1
     if signed_codes:
@@ -86,7 +89,7 @@ def _driven_anywhere(x: Tensor, placed: LayerPlacement, spec: ArraySpec, signed_
         raise _not_a_number(placed.name)
     scale = placed.calibration.input_scale
     low = -scale if placed.calibration.signed else 0.0
-    half_step = scale / (2**spec.input_bits - 1) / 2
+    half_step = scale / spec.input_code_top(placed.calibration.signed) / 2
     clipped = int(((x > scale + half_step) | (x < low - half_step)).sum())
     phases = layer_codes(x, placed, spec)
     if signed_codes:

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from crossbar import ArraySpec, straight_through, to_matrix
-from crossbar.converters import Converter
 from crossbar.engine import Reader
 from hwmodels.errors import UserError
 from mapping.cells import programmed
 from mapping.conditions import Conditions
+from mapping.converters import strip_converter
 from mapping.pieces import Piece
 from mapping.place import place
 from mapping.placement import LayerPlacement, Placement
-from mapping.strips import PlacedStrip, build_strips, unit_conductance
+from mapping.strips import PlacedStrip, build_strips, driver_errors_of, unit_conductance
 from mapping.trace import Inputs
 
 
@@ -85,7 +85,7 @@ class HardwareAware(nn.Module):
         try:
             for name, module in layers.items():
                 placed = self.placement.layers[name]
-                module.forward = partial(_compute, module, placed, self.placement.array, strips[name])
+                module.forward = partial(_compute, module, placed, self.placement.array, strips[name], chip)
             yield
         finally:
             for module in layers.values():
@@ -103,7 +103,8 @@ class HardwareAware(nn.Module):
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
-            found[name] = [strip.to(where) for strip in build_strips(now[name], list(members), spec, cells)]
+            built = build_strips(now[name], list(members), spec, cells, driver_errors_of(spec, chip))
+            found[name] = [strip.to(where) for strip in built]
         return found
 
 
@@ -135,7 +136,7 @@ def _with_weights(placed: LayerPlacement, module: nn.Module) -> LayerPlacement:
 
 
 def _compute(
-    module: nn.Module, placed: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip], input: Tensor
+    module: nn.Module, placed: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip], chip: int, input: Tensor
 ) -> Tensor:
     """What `mapping.layer.CrossbarLayer` computes, with a backward pass."""
     geometry, shape, calibration = placed.geometry, placed.shape, placed.calibration
@@ -143,15 +144,12 @@ def _compute(
     unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
     x = input.unsqueeze(0) if unbatched else input
     geometry.require(x, placed.name)
-    unit = unit_conductance(spec)
-    converter = None
-    if spec.adc_bits is not None:
-        full_scale = calibration.adc_full_scale_s / unit
-        converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
+    unit, twos = unit_conductance(spec), spec.twos_complement(calibration.signed)
     signed = calibration.signed or spec.input_bits is None
-    vectors = geometry.vectors(
-        straight_through.quantise(x.float(), calibration.input_scale, spec.input_bits, signed=signed)
+    codes = straight_through.quantise(
+        x.float(), calibration.input_scale, spec.input_bits, signed=signed, twos_complement=twos
     )
+    vectors = geometry.vectors(codes)
     # A weight of `scale` stands on full_scale / unit of conductance.
     scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
@@ -159,11 +157,10 @@ def _compute(
     latent = latent * torch.from_numpy(placed.live).to(x.device)
     total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
     for at in strips:
-        part = straight_through.read(
-            vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], Reader(at.strip, spec, converter)
-        )
+        reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)
+        part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
         total = total.index_add(1, at.cols + at.group * shape.cols, part)
-    top = 1 if spec.input_bits is None else 2**spec.input_bits - 1
+    top = spec.input_code_top(calibration.signed)
     y = total.view(-1, shape.groups, shape.cols) * (scale * (calibration.input_scale / top))
     if isinstance(module.bias, Tensor):
         y = y + module.bias.view(shape.groups, shape.cols)

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from crossbar import ArraySpec, from_matrix
+from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter
 from crossbar.engine import Backend, Reader
 from crossbar.exactness import FLOAT32_WHOLE, exact_in_float32
 from crossbar.vectors import Vectors
 from hwmodels.errors import UserError
+from mapping.converters import strip_converter
 from mapping.drive import drive
 from mapping.drive import layer_codes as layer_codes
 from mapping.placement import LayerPlacement
@@ -47,12 +49,18 @@ class Clipping:
 
 @dataclass(eq=False)
 class _State:
-    """Strips with their readers; what follows from them is worked out at the first call."""
+    """Strips with their readers; what follows from them is worked out at the first call. vectors: read so far."""
 
     placed: LayerPlacement | None = None
     strips: list[PlacedStrip] = field(default_factory=list)
     readers: list[Reader] = field(default_factory=list)
     unit_s: float = 1.0
+    vectors: int = 0
+
+    @property
+    def converters(self) -> list[Converter | ColumnConverters | None]:
+        """What reads each strip."""
+        return [reader.converter for reader in self.readers]
 
     @cached_property
     def whole_weight(self) -> tuple[Tensor, float] | None:
@@ -118,11 +126,6 @@ class CrossbarLayer(nn.Module):
         self.backend: Backend = backend
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self._state = _State()
-        calibration = placed.calibration
-        self._converter = None
-        if spec.adc_bits is not None and calibration.adc_full_scale_s > 0:
-            full_scale = calibration.adc_full_scale_s / unit_conductance(spec)
-            self._converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
 
     @property
     def weight(self) -> Tensor:
@@ -132,18 +135,22 @@ class CrossbarLayer(nn.Module):
             "call the layer instead."
         )
 
-    def load(self, strips: list[PlacedStrip]) -> None:
-        """Take over programmed strips."""
-        unit, converter = 1.0, self._converter
+    def load(self, strips: list[PlacedStrip], seed: int) -> None:
+        """Take over the programmed strips of the chip of this seed; vectors are numbered from 0 again."""
+        calibration, unit = self.placed.calibration, 1.0
+        converters = [strip_converter(at.strip, calibration, self.spec, seed) for at in strips]
         if self.conductance_bits is not None and strips:
             largest = max(float(at.strip.g.abs().max()) for at in strips)
             unit = largest / (2 ** (self.conductance_bits - 1) - 1)
             strips = [replace(at, strip=at.strip.rounded(unit)) for at in strips]
-            converter = None if converter is None else replace(converter, step=converter.step / unit)
+            converters = [None if each is None else replace(each, step=each.step / unit) for each in converters]
         self._state = _State(
             placed=self.placed,
             strips=strips,
-            readers=[Reader(at.strip, self.spec, converter, self.backend) for at in strips],
+            readers=[
+                Reader(at.strip, self.spec, converter, self.backend, self.spec.twos_complement(calibration.signed))
+                for at, converter in zip(strips, converters, strict=True)
+            ],
             unit_s=unit_conductance(self.spec) * unit,
         )
 
@@ -152,8 +159,11 @@ class CrossbarLayer(nn.Module):
         # Conductances stay float32 whatever the network is cast to; only the device follows.
         state = self._state
         strips = [at.to(fn(torch.zeros(0, device=at.rows.device)).device) for at in state.strips]
-        readers = [replace(old, strip=at.strip) for old, at in zip(state.readers, strips, strict=True)]
-        self._state = _State(state.placed, strips, readers, state.unit_s)
+        readers = [
+            replace(old, strip=at.strip, converter=_moved(old.converter, at.rows.device))
+            for old, at in zip(state.readers, strips, strict=True)
+        ]
+        self._state = _State(state.placed, strips, readers, state.unit_s, state.vectors)
         return self
 
     def forward(self, input: Tensor) -> Tensor:
@@ -184,20 +194,22 @@ class CrossbarLayer(nn.Module):
         self.clipping.input_clipped += driven.clipped
         count = geometry.vector_count(x)
         total = torch.zeros(count, shape.groups * shape.cols, dtype=state.total_type, device=x.device)
-        for sign, codes in driven.phases:
+        for phase, (sign, codes) in enumerate(driven.phases):
             vectors, offsets = geometry.gather(codes)
             for at, reader in zip(state.strips, state.readers, strict=True):
-                self._read(total, at, reader, replace(vectors, offset=offsets[at.group, at.rows]), sign)
+                self._read(total, at, reader, replace(vectors, offset=offsets[at.group, at.rows]), sign, phase)
+        state.vectors += count
         scale = (self._scale() * state.total_unit).expand(shape.groups, shape.cols).flatten()
         return geometry.output(_finished(total, scale, self.bias, x.dtype).view(count, shape.groups, shape.cols), x)
 
-    def _read(self, total: Tensor, at: PlacedStrip, reader: Reader, vectors: Vectors, sign: float) -> None:
+    def _read(self, total: Tensor, at: PlacedStrip, reader: Reader, vectors: Vectors, sign: float, phase: int) -> None:
         first, state = at.group * self.placed.shape.cols, self._state
+        number = {"first": state.vectors, "phase": phase}
         if at.contiguous and reader.unit == state.total_unit:
-            self.clipping.adc_clipped += reader.add_to(total, first + int(at.cols[0]), vectors, sign)
+            self.clipping.adc_clipped += reader.add_to(total, first + int(at.cols[0]), vectors, sign, **number)
             return
         part = torch.zeros(len(vectors), at.cols.numel(), dtype=total.dtype, device=total.device)
-        self.clipping.adc_clipped += reader.add_to(part, 0, vectors, sign)
+        self.clipping.adc_clipped += reader.add_to(part, 0, vectors, sign, **number)
         total.index_add_(1, at.cols + first, part.mul_(reader.unit / state.total_unit))
 
     def _whole(self, x: Tensor, weight: Tensor, unit: float) -> Tensor:
@@ -217,15 +229,21 @@ class CrossbarLayer(nn.Module):
         """float64, () or (groups, cols): what a sum of 1 (conductance unit × input code) counts in an output."""
         placed, spec = self.placed, self.spec
         # One code is scale / top of an input, one unit of conductance is unit / full scale of a weight.
-        top = 1 if spec.input_bits is None else 2**spec.input_bits - 1
+        top = spec.input_code_top(placed.calibration.signed)
         factor = placed.calibration.input_scale / top * self._state.unit_s / spec.encoder.full_scale_s
         return torch.as_tensor(placed.grid.scale, dtype=torch.float64) * factor
 
     def _count_samples(self, x: Tensor) -> None:
-        vectors = self.placed.geometry.vector_count(x) * self.placed.calibration.phases
+        phases = self.spec.input_phases(self.placed.calibration.signed)
+        vectors = self.placed.geometry.vector_count(x) * phases
         self.clipping.adc_samples += sum(reader.samples(vectors) for reader in self._state.readers)
         if self.spec.input_bits is not None:
             self.clipping.input_samples += x.numel()
+
+
+def _moved(converter: Converter | ColumnConverters | None, device: torch.device) -> Converter | ColumnConverters | None:
+    """The converter on another torch device, where it holds tensors."""
+    return converter.to(device) if isinstance(converter, ColumnConverters) else converter
 
 
 def _finished(total: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -16,7 +16,7 @@ from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
 from mapping.pieces import Piece
 from mapping.placement import Placement
-from mapping.strips import build_strips
+from mapping.strips import build_strips, driver_errors_of
 
 
 class CrossbarNetwork(nn.Module):
@@ -69,11 +69,12 @@ class CrossbarNetwork(nn.Module):
         def cells(piece: Piece) -> np.ndarray:
             return programmed(piece, self.placement.array, self.seed, self.conditions)
 
+        drivers = driver_errors_of(self.placement.array, self.seed)
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips])
+            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells, drivers)
+            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -104,7 +105,7 @@ class CrossbarNetwork(nn.Module):
                 "arrays": arrays[name],
                 "encoding": spec.encoding,
                 "slices": spec.slices,
-                "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
+                "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
                 "adc_bits": spec.adc_bits,
                 "input_scale": layer.placed.calibration.input_scale,
                 "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,

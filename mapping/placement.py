@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, from_matrix
+from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
 from mapping.pieces import Piece, pieces_of
@@ -26,21 +27,23 @@ from mapping.trace import DigitalLayer
 class Calibration:
     """What a small batch of inputs says about a layer; measured on its nominal arrays.
 
-    input_scale: the input that the largest input code stands for; signed: negative inputs occur, so a vector
-    takes two phases (its positive and its negative part); adc_full_scale_s: full scale of the converters in
-    conductance × DAC code [S], 0 without a converter; drive: (groups, rows) mean over input vectors of
-    Σ_cycles (V / V_read)², the share of the read voltage squared that a word line carries.
+    input_scale: the input that the largest input code stands for; signed: negative inputs occur; adc_full_scale_s: full
+    scale of the converters in conductance × DAC code [S], the largest of them where each has its own, 0 without a
+    converter; drive: (groups, rows) mean over input vectors of Σ_cycles (V / V_read)², the share of the read voltage
+    squared that a word line carries.
+    converters: (n, 2) int64 array and converter of the array of each range of its own, converter_full_scale_s: (n,)
+    its full scale; both empty where one range serves the layer. histogram: the column sums in codes, None without a
+    converter. lossless_adc_bits: the fewest bits that lose nothing at one grid unit a step, None where none do.
     """
 
     input_scale: float
     signed: bool
     adc_full_scale_s: float
     drive: np.ndarray
-
-    @property
-    def phases(self) -> int:
-        """Times that an input vector is applied: 2 where inputs have both signs."""
-        return 2 if self.signed else 1
+    converters: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    converter_full_scale_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    histogram: CodeHistogram | None = None
+    lossless_adc_bits: int | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -170,8 +173,8 @@ class Placement:
             "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
             "cell_bits": (spec.device.levels - 1).bit_length(),
             "reads_per_inference": layer.shape.positions,
-            "input_cycles": spec.input_cycles * layer.calibration.phases,
-            "input_phases": layer.calibration.phases,
+            "input_cycles": spec.cycles_per_vector(layer.calibration.signed),
+            "input_phases": spec.input_phases(layer.calibration.signed),
             "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
             "adc_bits": spec.adc_bits or 0,
             "adc_bits_needed": self._bits_needed(piece, live if spec.signed_converter else carried),
@@ -214,7 +217,7 @@ class Placement:
                     "cols_kept": int(layer.live.any(axis=1).sum()),
                     "arrays": counts[layer.label],
                     "macs": layer.shape.macs,
-                    "input_phases": layer.calibration.phases,
+                    "input_phases": self.array.input_phases(layer.calibration.signed),
                     "levels_used": int(np.unique(layer.index[layer.live]).size),
                     "snap_error": layer.snap_error,
                 }

@@ -3,12 +3,15 @@
 Schema `ohmweave.placement/2`. JSON: the array spec with its device, per layer the geometry, matrix shape,
 calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
+`NAME/converters` (int64, (n, 2): array, converter) and `NAME/converter_full_scale_s` (float64, n) of the converters
+with ranges of their own, `NAME/code_counts` (int64) and `NAME/codes_used` (uint8) of the histogram of column sums,
 `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other), `NAME/tile_sizes` (int32, (tiles, 3): group,
 rows, cols), `NAME/tile_places` (int32, (tiles, 2): block, row0) and, where the encoding has them, `NAME/signs` (int8,
 the tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network
 that is not a placed weight. Nothing in it is code.
 
-Files of schema 1 are read: they hold pairs only, every tile at the top of arrays of its own.
+Files of schema 1 are read: they hold pairs only, every tile at the top of arrays of its own, and neither ranges per
+converter nor histograms.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from crossbar import ArraySpec, LayerShape, LevelGrid
+from crossbar.histogram import CodeHistogram
 from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
@@ -99,6 +103,8 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
             "levels": layer.grid.values,
             "scale": layer.grid.scale,
             "drive": layer.calibration.drive,
+            "converters": layer.calibration.converters,
+            "converter_full_scale_s": layer.calibration.converter_full_scale_s,
             "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
             "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
             "tile_sizes": np.array(
@@ -108,6 +114,10 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
         }
         if layer.signs:
             own["signs"] = np.concatenate([sign.ravel() for sign in layer.signs])
+        histogram = layer.calibration.histogram
+        if histogram is not None:
+            assert histogram.used is not None
+            own |= {"code_counts": histogram.counts, "codes_used": histogram.used.astype(np.uint8)}
         tensors |= {f"{layer.name}/{key}": torch.from_numpy(value.copy(order="C")) for key, value in own.items()}
     placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
     state = placement.digital_state if placement.network is None else placement.network.state_dict()
@@ -127,6 +137,10 @@ def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
             "input_scale": calibration.input_scale,
             "signed": calibration.signed,
             "adc_full_scale_s": calibration.adc_full_scale_s,
+            "lossless_adc_bits": calibration.lossless_adc_bits,
+            "histogram": None
+            if calibration.histogram is None
+            else {key: getattr(calibration.histogram, key) for key in ("first", "width", "low", "top")},
         },
         "snap_error": layer.snap_error,
     }
@@ -150,11 +164,11 @@ def _head(path: Path) -> dict[str, Any]:
 def _own(tensors: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
     """The arrays of one layer by their short names."""
     own = {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS}
-    return own | {key: tensors[f"{name}/{key}"].numpy() for key in _NEWER if f"{name}/{key}" in tensors}
+    return own | {key: tensors[f"{name}/{key}"].numpy() for key in _OPTIONAL if f"{name}/{key}" in tensors}
 
 
 _ARRAYS = ("index", "live", "levels", "scale", "drive", "tile_rows", "tile_cols", "tile_sizes")
-_NEWER = ("tile_places", "signs")
+_OPTIONAL = ("tile_places", "signs", "converters", "converter_full_scale_s", "code_counts", "codes_used")
 
 
 def _layer(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -> LayerPlacement:
@@ -167,10 +181,19 @@ def _layer(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -
         index=own["index"],
         live=own["live"].astype(bool),
         tiles=tiles,
-        calibration=Calibration(**head["calibration"], drive=own["drive"]),
+        calibration=_calibration(head["calibration"], own),
         signs=_signs(own["signs"], tiles, array) if "signs" in own else (),
         snap_error=head["snap_error"],
     )
+
+
+def _calibration(head: dict[str, Any], own: dict[str, np.ndarray]) -> Calibration:
+    values: dict[str, Any] = head | {"drive": own["drive"]}
+    values |= {key: own[key] for key in ("converters", "converter_full_scale_s") if key in own}
+    if head.get("histogram"):
+        used = own["codes_used"].astype(bool)
+        values["histogram"] = CodeHistogram(**head["histogram"], counts=own["code_counts"], used=used)
+    return Calibration(**values)
 
 
 def _tiles(own: dict[str, np.ndarray]) -> tuple[Tile, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crossbar import ArraySpec
+from crossbar.converter_bank import driver_errors
 from crossbar.planes import strip_of
 from crossbar.strip import Strip
 from mapping.pieces import Piece
@@ -19,6 +20,9 @@ from mapping.tiling import Tile
 
 Conductances = Callable[[Piece], np.ndarray]
 """What really stands on cells: piece → conductances [S] of shape (rows, cols)."""
+
+Drivers = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
+"""What the drivers of an array really apply: piece → gain factors and offsets [DAC LSB], (rows,) each."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,22 @@ def unit_conductance(spec: ArraySpec) -> float:
     return spec.encoder.grid_unit_s or spec.device.g_max_s
 
 
-def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> list[PlacedStrip]:
+def driver_errors_of(spec: ArraySpec, seed: int) -> Drivers | None:
+    """What the drivers of the chip of this seed really apply; None where they are ideal."""
+    errors = spec.dac_errors
+    if errors is None:
+        return None
+    return lambda piece: driver_errors(errors, seed, piece.array, piece.tile.rows.size, first=piece.tile.row0)
+
+
+def build_strips(
+    layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None = None
+) -> list[PlacedStrip]:
     """Put the arrays of a layer side by side where they share word lines.
 
     Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
+    drivers: what the drivers of a piece really apply, None for ideal ones. A driver's gain is as good as one of its
+    row of cells, and its offset a row of cells that is always driven, so neither costs anything in a product.
     """
     parts: dict[int, list[Piece]] = {number: [] for number in range(len(layer.tiles))}
     for piece in pieces:
@@ -59,18 +75,63 @@ def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, ce
     strips = []
     for numbers in sharing.values():
         tiles = [layer.tiles[number] for number in numbers]
-        planes = [converted_planes(layer.tiles[number], parts[number], spec, cells) for number in numbers]
+        seen = [_seen(layer.tiles[number], parts[number], spec, cells, drivers) for number in numbers]
+        planes, offset, place = (np.concatenate(item, axis=-1) for item in zip(*seen, strict=True))
         signs = [layer.signs[number] if layer.signs else None for number in numbers]
-        widths = [tile.cols.size for tile in tiles]
+        strip = strip_of(planes, unit_conductance(spec), spec.encoder, signs, [tile.cols.size for tile in tiles])
+        if drivers is not None:
+            shift = offset.reshape(-1) / unit_conductance(spec)
+            strip = replace(strip, drive_offset=torch.from_numpy(shift))
         strips.append(
             PlacedStrip(
                 group=tiles[0].group,
                 rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
                 cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
-                strip=strip_of(np.concatenate(planes, axis=2), unit_conductance(spec), spec.encoder, signs, widths),
+                strip=replace(strip, place=place.reshape(3, -1)),
             )
         )
     return strips
+
+
+def _seen(
+    tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the converters see of one tile with its drivers, and where they are.
+
+    Returns conductances (rows, planes, cols) [S], what the drivers' offsets add (1, planes, cols) [S × DAC code], and
+    place (3, planes, cols), see `Strip`.
+    """
+    place = _places(tile, pieces, spec)
+    if drivers is None:
+        return converted_planes(tile, pieces, spec, cells), np.zeros((1, *place.shape[1:])), place
+    real = {id(piece): (*drivers(piece), cells(piece)) for piece in pieces}
+
+    def driven(piece: Piece) -> np.ndarray:
+        gain, _, g = real[id(piece)]
+        return gain[:, None] * g
+
+    def shifted(piece: Piece) -> np.ndarray:
+        _, shift, g = real[id(piece)]
+        return (shift @ g)[None]
+
+    return (
+        converted_planes(tile, pieces, spec, driven),
+        converted_planes(tile, pieces, spec, shifted)[:1],
+        place,
+    )
+
+
+def _places(tile: Tile, pieces: list[Piece], spec: ArraySpec) -> np.ndarray:
+    """Array, number among its converted columns and first word line of every plane and column: (3, planes, cols)."""
+    encoder = spec.encoder
+    place = np.full((3, encoder.plane_weights.size, tile.cols.size), -1, dtype=np.int64)
+    # Halves beside each other that are subtracted share a converter's input.
+    beside = 2 if spec.pair_subtraction == "analog" and spec.pair_layout == "columns" else 1
+    for piece in pieces:
+        plane = piece.slice if encoder.analog else encoder.planes.index((piece.sign, piece.slice))
+        if not piece.dummy and (piece.sign > 0 or place[0, plane, 0] < 0):
+            place[0, plane], place[1, plane], place[2, plane] = piece.array, piece.columns // beside, tile.row0
+    return place
 
 
 def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:

@@ -47,6 +47,9 @@ class Purpose(IntEnum):
     COLUMN_READ = 10
     VERIFY = 11
     WINDOW = 12
+    ADC = 24
+    DAC = 25
+    ADC_NOISE = 26
 
 
 def key_of_seed(seed: int) -> tuple[int, int]:

@@ -1,12 +1,12 @@
 import tomllib
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import pytest
 
 from admm import Schedule
 from admm.constraints import Polarised
-from crossbar import ArraySpec
+from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
 from experiments.config import Config, Crossbar
 from experiments.setup import array_spec, baseline_spec, compression_plan, device
@@ -52,9 +52,13 @@ def test_every_key_changes_the_hash(tmp_path):
 
 def test_the_crossbar_section_is_the_array_spec():
     """One truth: the section has the spec's fields (the device apart) with the spec's own defaults."""
-    spec = {item.name: item.default for item in fields(ArraySpec) if item.name != "device"}
-    section = {item.name: item.default for item in fields(Crossbar)}
+    errors = {"adc_errors": AdcErrors, "dac_errors": DacErrors}
+    spec = {item.name: item.default for item in fields(ArraySpec) if item.name not in ("device", *errors)}
+    section = {item.name: item.default for item in fields(Crossbar) if item.name not in errors}
     assert section == spec
+    for name, kind in errors.items():
+        assert asdict(getattr(Crossbar(), name)) == asdict(kind())
+        assert getattr(array_spec(Config()), name) is None  # nothing but zeros: ideal
 
 
 def test_the_compress_section_is_the_schedule():

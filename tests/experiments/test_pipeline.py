@@ -11,8 +11,8 @@ import torch
 
 import mapping
 from admm import Compressed
+from experiments import cli, data, models, pipeline, report, training
 from experiments import config as configuration
-from experiments import data, models, pipeline, report, training
 from experiments.config import Config, Crossbar, DeviceSection
 from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
@@ -276,6 +276,36 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path):
     }
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_converters_that_err_run_end_to_end(finished, tmp_path):
+    """By flags over the small run: errors drawn, ranges per converter, two's complement, and all of it reported."""
+    path, _, record = finished
+    out = tmp_path / "out"
+    flags = ["--crossbar.adc-errors.offset-lsb", "0.5", "--crossbar.adc-errors.noise-lsb", "0.3"]
+    flags += ["--crossbar.adc-range", "percentile", "--crossbar.adc-percentile", "99.5"]
+    flags += ["--crossbar.adc-range-per", "converter", "--crossbar.dac-errors.gain", "0.01"]
+    flags += ["--compress.admm-epochs", "0", "--compress.retrain-epochs", "0", "--train.epochs", "1"]
+    assert cli.command(["run", str(path), "--out", str(out), "--quiet", *flags]) == 0
+    made = json.loads((out / "result.json").read_text())
+    jsonschema.Draft202012Validator(report.schema()).validate(made)
+    assert made["config"]["crossbar"]["adc_errors"]["offset_lsb"] == 0.5
+    table = pd.read_parquet(out / "tables" / "adc_histogram.parquet")
+    placement = mapping.Placement.load(out / "placement")
+    for layer in made["layers"]:
+        calibration = placement.layers[layer["layer"]].calibration
+        assert calibration.adc_full_scale_s == calibration.converter_full_scale_s.max()
+        # At least one unit of the level grid (20 nS) a step.
+        assert layer["adc_range_s"] == pytest.approx(max(calibration.adc_full_scale_s, 255 * 2e-8))
+        assert layer["adc_ranges"] == len(calibration.converters)
+        assert 0 < layer["adc_codes_used"] <= 1
+        assert layer["adc_clipped"] > 0  # half a per cent lies beyond a percentile of 99.5
+        assert table.loc[table["layer"] == layer["layer"], "samples"].sum() == calibration.histogram.counts.sum()
+    page = (out / "report.html").read_text()
+    assert "offset σ 0.5 LSB, noise σ 0.3 LSB a conversion; drivers with gain σ 1 %" in page
+    assert (out / "figures" / "adc_range.svg").exists()
+    assert [layer["adc_ranges"] for layer in record["layers"]] == [1, 1, 1, 1]
+
+
 def test_one_field_moves_every_model_that_should_react():
     """The array's rows and the device's levels are each one field; levels, tiles and cost all follow it."""
     from torch import nn
@@ -359,6 +389,11 @@ def test_chips_are_read_under_the_configured_conditions(tmp_path):
         ('[hardware]\nlibrary = "forms-32nm"\nadc_model = "isaac"', r"hardware\.adc_model = 'isaac'.*to scale"),
         ("seed = 4294967296", "less than 4294967296"),
         ("[crossbar]\ndac_bits = 9", "dac_bits"),
+        ("[crossbar.adc_errors]\nnoise_lsb = -1.0", "noise_lsb"),
+        ("[crossbar.adc_errors]\ninl_lsb = 300.0", "adc_errors: its INL .*not monotone"),
+        ("[crossbar.dac_errors]\nofset_lsb = 1.0", "Did you mean 'offset_lsb'"),
+        ("[crossbar]\nadc_range = 'percentile'", "needs adc_percentile"),
+        ("[crossbar]\nadc_percentile = 0.0", "adc_percentile"),
         ('[device]\npreset = "neurram"\n[simulate]\nt_s = 1e9', "known up to 172800 s"),
         ("[device]\nstuck_at_lrs = 0.6\nstuck_at_hrs = 0.6", "stuck_at"),
     ],

@@ -154,7 +154,7 @@ def test_real_conductances_move_codes_by_at_most_one_at_an_edge(network, spec):
     exact = codes.double() @ at.strip.g.double()
     bound = at.rows.numel() * torch.finfo(torch.float32).eps * (codes.double() @ at.strip.g.double().abs())
     assert torch.all((batched.double() - exact).abs() <= bound)
-    step = layer._converter.step
+    step = layer._state.converters[0].step
     a, b = torch.round(batched / step), torch.round(single / step)
     moved = a != b
     assert float((a - b).abs().max()) <= 1

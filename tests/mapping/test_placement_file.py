@@ -105,6 +105,28 @@ def test_a_newer_schema_is_refused(placement, tmp_path):
         mapping.Placement.load(tmp_path)
 
 
+def test_the_first_schema_is_still_read(placement, network, images, tmp_path):
+    """It knows neither ranges per converter nor histograms, nor the array's keys that came with them."""
+    placement.save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    for layer in head["layers"]:
+        for key in ("histogram", "lossless_adc_bits"):
+            del layer["calibration"][key]
+    tensors = safetensors.torch.load_file(tmp_path / "placement.safetensors")
+    new = ("/converters", "/converter_full_scale_s", "/code_counts", "/codes_used")
+    content = safetensors.torch.save({key: value for key, value in tensors.items() if not key.endswith(new)})
+    (tmp_path / "placement.safetensors").write_bytes(content)
+    old = {"schema": "ohmweave.placement/1", "tensors_sha256": hashlib.sha256(content).hexdigest()}
+    for key in ("adc_errors", "dac_errors", "adc_percentile", "adc_range_per", "signed_inputs", "input_range"):
+        del head["array"][key]
+    (tmp_path / "placement.json").write_text(json.dumps(head | old))
+    loaded = mapping.Placement.load(tmp_path)
+    with torch.no_grad():
+        here = mapping.CrossbarNetwork(placement, seed=3)(images)
+        there = mapping.CrossbarNetwork(loaded, seed=3, network=network)(images)
+    assert torch.equal(here, there)
+
+
 def test_an_unwritable_folder_is_named(placement, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="Cannot write the placement"):

@@ -1,6 +1,7 @@
 """Every encoding ends in strips that give the same network, and that see what really stands on the cells."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 import mapping
+from crossbar.converters import Converter
 from hwmodels import Device
 from hwmodels.errors import UserError
 from mapping.cells import nominal
@@ -103,9 +105,8 @@ def test_a_converter_with_the_needed_bits_is_as_good_as_none(network, polarised,
     top = 2 ** (bits - 1) - 1 if spec.signed_converter else 2**bits - 1
     chip, ideal_chip = mapping.CrossbarNetwork(read), mapping.CrossbarNetwork(exact)
     first, ideal_first = chip.model[0], ideal_chip.model[0]
-    at = first._converter
-    first._converter = type(at)(1.0, -top - 1 if spec.signed_converter else 0, top)
-    first.load(first._state.strips)
+    unit = Converter(1.0, -top - 1 if spec.signed_converter else 0, top)
+    first._state.readers = [replace(reader, converter=unit) for reader in first._state.readers]
     with torch.no_grad():
         assert torch.allclose(first(images), ideal_first(images), rtol=1e-6, atol=1e-6)
     assert first.clipping.adc_clipped == 0
