@@ -33,9 +33,9 @@ def read(
 ) -> tuple[Tensor, int, int]:
     """The same as `Strip.read` with everything that `errs` or `ColumnConverters` may hold.
 
-    Returns (sums (n, cols) float64 in `unit`s, without the digital input terms; clipped samples; all samples). Drivers'
-    gain errors already stand in the strip's conductances, which is exact. Every input cycle is a product of its own, also
-    without a converter. Cost: O(cycles · n · rows · planes · cols).
+    Returns (sums (n, cols) float64 in `unit`s, without the digital input terms; clipped samples; all samples). The
+    drivers' gain errors already stand in the strip's conductances, which is exact. Every input cycle is a product of its
+    own, also without a converter. Cost: O(cycles · n · rows · planes · cols).
     """
     assert not isinstance(converter, Converter), "plain converters know no drive errors: use column_converters"
     weights = _column_weights(strip)

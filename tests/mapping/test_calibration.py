@@ -215,14 +215,18 @@ def _run(placement, x, seed=0):
         return mapping.CrossbarNetwork(placement, seed=seed)(x)
 
 
+def _same_codes(a, b):
+    """Equal to float rounding: one code of difference in one conversion would be a thousand times as much."""
+    return torch.allclose(a, b, rtol=0, atol=1e-6 * float(a.abs().max()))
+
+
 def test_errors_of_nothing_change_nothing(network, images, spec):
-    """The general path on errors of zero gives the plain path's outputs bit for bit, where sums are whole."""
-    spec = spec.with_(device=spec.device.scaled_error(0.0))
+    """The general path on errors of zero gives the plain path's codes."""
     plain = mapping.place(network, spec, images)
     zero = mapping.place(network, spec.with_(adc_errors=AdcErrors(), dac_errors=DacErrors()), images)
     kinds = [type(mapping.CrossbarNetwork(item).model[0]._state.converters[0]) for item in (plain, zero)]
     assert kinds == [Converter, ColumnConverters]
-    assert torch.equal(_run(plain, images), _run(zero, images))
+    assert _same_codes(_run(plain, images), _run(zero, images))
 
 
 ENCODINGS = [
@@ -238,10 +242,10 @@ ENCODINGS = [
 @pytest.mark.parametrize("changes", ENCODINGS, ids=str)
 def test_every_encoding_knows_its_converters(network, images, spec, changes):
     """Zero errors change nothing; every converter of an array serves as many converted columns as it may."""
-    spec = spec.with_(idle=None, cols_per_adc=3, device=spec.device.scaled_error(0.0), **changes)
+    spec = spec.with_(idle=None, cols_per_adc=3, **changes)
     plain = mapping.place(network, spec, images)
     zero = mapping.place(network, spec.with_(adc_errors=AdcErrors(), dac_errors=DacErrors()), images)
-    assert torch.equal(_run(plain, images), _run(zero, images))
+    assert _same_codes(_run(plain, images), _run(zero, images))
     converted = plain.tiles.groupby("array")["converted_cols"].sum()
     found = {}
     for layer in mapping.CrossbarNetwork(plain)._layers.values():
