@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def errs(strip: Strip, spec: ArraySpec) -> bool:
-    """Whether what the drivers apply is not just the code."""
+    """Whether what the drivers apply is not just the code, or the cells' currents differ from read to read."""
+    if strip.read_noise is not None:
+        return True
     return strip.drive_offset is not None or (spec.dac_errors is not None and spec.dac_errors.has_inl)
 
 
@@ -34,8 +36,8 @@ def read(
     """The same as `Strip.read` with everything that `errs` or `ColumnConverters` may hold.
 
     Returns (sums (n, cols) float64 in `unit`s, without the digital input terms; clipped samples; all samples). The
-    drivers' gain errors already stand in the strip's conductances, which is exact. Every input cycle is a product of its
-    own, also without a converter. Cost: O(cycles · n · rows · planes · cols).
+    drivers' gain errors already stand in the strip's conductances, which is exact. Every input cycle is a product of
+    its own, also without a converter. Cost: O(cycles · n · rows · planes · cols).
     """
     assert not isinstance(converter, Converter), "plain converters know no drive errors: use column_converters"
     weights = _column_weights(strip)
@@ -47,6 +49,8 @@ def read(
     clipped = samples = 0
     for number, (weight, driven) in enumerate(_driven(codes, spec, signed)):
         sums = strip.column_sums(driven)
+        if strip.read_noise is not None:
+            strip.read_noise.add_to(sums, driven, first, phase * CYCLES + number)
         if converter is None:
             whole = sums.double() if strip.drive_offset is None else sums.double() + strip.drive_offset
             total += (whole * (weight * weights)).view(len(codes), -1, strip.cols).sum(dim=1)

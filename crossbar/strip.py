@@ -11,6 +11,7 @@ from torch import Tensor
 from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter, adc_codes
 from crossbar.engine import Backend, Reader
+from crossbar.read_noise import ReadNoise
 from crossbar.spec import ArraySpec
 from crossbar.vectors import Vectors
 
@@ -43,7 +44,7 @@ class Strip:
     place: (3, planes · cols) int64, array, converted column of the array and first word line of every column (the
     positive half's of a subtracted pair), array −1 where none stands, or None: not told; errors are drawn by it.
     drive_offset: (planes · cols,) float64 [conductance unit × DAC code], what the offsets of the drivers add to every
-    sum, or None: nothing.
+    sum, or None: nothing. read_noise: of the cells, or None: none.
     """
 
     g: Tensor
@@ -55,12 +56,13 @@ class Strip:
     input_weight: Tensor | None = None
     place: np.ndarray | None = None
     drive_offset: Tensor | None = None
+    read_noise: ReadNoise | None = None
 
     def to(self, device: torch.device | str) -> Strip:
         """The same strip on another torch device."""
         moved = {
             name: None if value is None else value.to(device)
-            for name in ("column_sign", "input_weight", "drive_offset")
+            for name in ("column_sign", "input_weight", "drive_offset", "read_noise")
             for value in (getattr(self, name),)
         }
         return replace(self, g=self.g.to(device), **moved)
@@ -77,6 +79,7 @@ class Strip:
             unit_s=self.unit_s * unit,
             input_weight=None if self.input_weight is None else self.input_weight / unit,
             drive_offset=None if self.drive_offset is None else self.drive_offset / unit,
+            read_noise=None if self.read_noise is None else self.read_noise.rounded(unit),
         )
 
     def column_sums(self, codes: Tensor) -> Tensor:

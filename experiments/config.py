@@ -341,6 +341,8 @@ class Simulate:
     """Time between programming and reading [s], over which cells drift (86400: a day)."""
     temperature_k: Positive | None = None
     """Temperature of the cells [K]; default: the reference temperature of the device."""
+    read_noise: bool = True
+    """Draw the device's read noise anew at every read, where it has data on it."""
 
 
 @_section

@@ -177,7 +177,7 @@ def read_conditions(config: Config, device: Device, progress: Progress) -> Condi
         progress.note(f"{device.name} has no data on drift: simulate.t_s = {section.t_s:g} changes nothing.")
     if section.temperature_k is not None and device.temperature is None:
         progress.note(f"{device.name} has no data on temperature: simulate.temperature_k changes nothing.")
-    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k)
+    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k, read_noise=section.read_noise)
 
 
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:

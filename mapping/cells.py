@@ -8,7 +8,7 @@ import numpy as np
 
 from crossbar import ArraySpec
 from crossbar.array_circuit import behind_wires
-from hwmodels import conductances_at, program
+from hwmodels import conductances_at, program, read_sigma
 from mapping.conditions import Conditions
 from mapping.pieces import Piece
 
@@ -37,13 +37,29 @@ def at_conditions(g: np.ndarray, piece: Piece, spec: ArraySpec, seed: int, condi
     )
 
 
+def read_variance(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """σ² (rows, cols) [S²] of the read noise of a piece's cells, as the read-out sees it.
+
+    Behind wires a cell's deviation reaches the read-out as its conductance does, g_eff / g of it: to first order.
+    """
+    g = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
+    g = at_conditions(g, piece, spec, seed, conditions)[_lines(piece)][:, piece.columns]
+    seen = programmed(piece, spec, seed, conditions)
+    share = np.divide(seen, g, out=np.zeros_like(g), where=g > 0)
+    return (read_sigma(g, spec.device, conditions.t_s) * share) ** 2
+
+
+def _lines(piece: Piece) -> slice:
+    """The word lines of the array that a piece's tile takes."""
+    return slice(piece.tile.row0, piece.tile.row0 + piece.tile.rows.size)
+
+
 def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, key: tuple[Hashable, ...]) -> np.ndarray:
     """The piece's part of its whole array (rows, columns) [S], as read while only its tile's word lines are driven.
 
     key: which chip, when and how warm; with it the array behind its wires is kept for the tile's other pieces.
     """
-    row0 = piece.tile.row0
-    lines = slice(row0, row0 + piece.tile.rows.size)
+    lines = _lines(piece)
     if spec.has_wires:
         known, key = piece.contents.known, (*key, piece.number)
         if key not in known:

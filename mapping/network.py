@@ -11,12 +11,12 @@ import pandas as pd
 from torch import nn
 
 from hwmodels.errors import UserError
-from mapping.cells import programmed
+from mapping.cells import programmed, read_variance
 from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
 from mapping.pieces import Piece
 from mapping.placement import Placement
-from mapping.strips import build_strips, driver_errors_of
+from mapping.strips import Noise, build_strips, driver_errors_of
 
 
 class CrossbarNetwork(nn.Module):
@@ -66,14 +66,19 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.array, self.seed, self.conditions)
+        spec = self.placement.array
 
-        drivers = driver_errors_of(self.placement.array, self.seed)
+        def cells(piece: Piece) -> np.ndarray:
+            return programmed(piece, spec, seed, self.conditions)
+
+        drivers = driver_errors_of(spec, seed)
+        noise = None
+        if self.conditions.read_noise and spec.device.read_noise is not None:
+            noise = Noise(lambda piece: read_variance(piece, spec, seed, self.conditions), seed)
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells, drivers)
+            strips = build_strips(layer.placed, list(pieces), spec, cells, drivers, noise)
             layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:

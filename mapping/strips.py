@@ -13,6 +13,7 @@ from torch import Tensor
 from crossbar import ArraySpec
 from crossbar.converter_bank import driver_errors
 from crossbar.planes import strip_of
+from crossbar.read_noise import ReadNoise
 from crossbar.strip import Strip
 from mapping.pieces import Piece
 from mapping.placement import LayerPlacement
@@ -23,6 +24,14 @@ Conductances = Callable[[Piece], np.ndarray]
 
 Drivers = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
 """What the drivers of an array really apply: piece → gain factors and offsets [DAC LSB], (rows,) each."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Read noise of the chip `seed`: variance gives σ² (rows, cols) [S²] of every piece."""
+
+    variance: Conductances
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -58,13 +67,19 @@ def driver_errors_of(spec: ArraySpec, seed: int) -> Drivers | None:
 
 
 def build_strips(
-    layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None = None
+    layer: LayerPlacement,
+    pieces: list[Piece],
+    spec: ArraySpec,
+    cells: Conductances,
+    drivers: Drivers | None = None,
+    noise: Noise | None = None,
 ) -> list[PlacedStrip]:
     """Put the arrays of a layer side by side where they share word lines.
 
     Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
     drivers: what the drivers of a piece really apply, None for ideal ones. A driver's gain is as good as one of its
     row of cells, and its offset a row of cells that is always driven, so neither costs anything in a product.
+    noise: read noise of the cells, None for none.
     """
     parts: dict[int, list[Piece]] = {number: [] for number in range(len(layer.tiles))}
     for piece in pieces:
@@ -82,15 +97,32 @@ def build_strips(
         if drivers is not None:
             shift = offset.reshape(-1) / unit_conductance(spec)
             strip = replace(strip, drive_offset=torch.from_numpy(shift))
+        strip = replace(strip, place=place.reshape(3, -1))
+        if noise is not None:
+            variance = [_variance(layer.tiles[number], parts[number], spec, noise.variance) for number in numbers]
+            strip = _noisy(strip, np.concatenate(variance, axis=-1), noise.seed)
         strips.append(
             PlacedStrip(
                 group=tiles[0].group,
                 rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
                 cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
-                strip=replace(strip, place=place.reshape(3, -1)),
+                strip=strip,
             )
         )
     return strips
+
+
+def _variance(tile: Tile, pieces: list[Piece], spec: ArraySpec, variance: Conductances) -> np.ndarray:
+    """σ² of what the converters see of every crossing of a tile, (rows, planes, cols) [S²]: variances add up."""
+    analog = spec.encoder.analog
+    return converted_planes(tile, pieces, spec, lambda piece: variance(piece) * (piece.sign if analog else 1))
+
+
+def _noisy(strip: Strip, variance: np.ndarray, seed: int) -> Strip:
+    """The strip with the read noise of its cells, σ² (rows, planes, cols) [S²]."""
+    assert strip.place is not None
+    flat = torch.from_numpy((variance / strip.unit_s**2).astype(np.float32).reshape(len(variance), -1))
+    return replace(strip, read_noise=ReadNoise(flat, strip.place, seed))
 
 
 def _seen(

@@ -50,6 +50,7 @@ class Purpose(IntEnum):
     ADC = 24
     DAC = 25
     ADC_NOISE = 26
+    READ_SUM = 27
 
 
 def key_of_seed(seed: int) -> tuple[int, int]:

@@ -379,3 +379,22 @@ def test_time_and_temperature_reach_the_cells(ideal):
     assert np.allclose(chip(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
     fresh = mapping.CrossbarNetwork(placement, seed=5)(x).detach().numpy()
     assert np.abs(fresh - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("subtraction", ["digital", "analog"])
+def test_read_noise_of_cells_reaches_the_outputs(ideal, subtraction):
+    """The same vector read two thousand times: the spread is that of the cells, Σ x² σ²; switched off, none."""
+    device = Device.load("ideal").with_(read_noise={"curve": {"kind": "polynomial", "coeffs": [0.05]}, "of": "g_max"})
+    layer = nn.Linear(6, 3, bias=False)
+    array = ideal.with_(device=device, idle="hrs", pair_subtraction=subtraction)
+    placement = mapping.place(layer, array, torch.rand(8, 6))
+    x = torch.rand(1, 6)
+    with torch.no_grad():
+        y = mapping.CrossbarNetwork(placement, seed=3)(x.expand(2000, 6)).double()
+        quiet = mapping.CrossbarNetwork(placement, seed=3, conditions=mapping.Conditions(read_noise=False))
+        still = quiet(x.expand(20, 6))
+    assert torch.equal(still, still[:1].expand(20, 3))
+    per_weight = float(placement.layers[""].grid.scale) / placement.array.encoder.full_scale_s
+    sigma = 0.05 * device.g_max_s * per_weight * np.sqrt(2 * float(x.square().sum()))
+    assert np.allclose(y.std(dim=0).numpy(), sigma, rtol=0.07)
+    assert torch.allclose(y.mean(dim=0), still[0].double(), atol=4 * sigma / 2000**0.5)
