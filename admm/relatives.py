@@ -13,8 +13,9 @@ fell ("surrogate optimality"), W − Z over all layers and copies as one vector.
 
 with aₖ = 1 − 1/(M k^(1 − 1/kʳ)). The published formula of step 2 has ‖Wᵏ⁻¹ − Zᵏ⁻¹‖ above the line; here each step
 contracts s times the gap by aₖ from the gap just before it, which is what the method's theory asks (steps otherwise
-grow without bound as W and Z meet). On convex problems it converges, fastest with s⁰ near ρ and M below 10; with s⁰ far
-below ρ and a small M the steps shrink before the multipliers have arrived. f is the mean training loss in evaluation mode.
+grow without bound as W and Z meet). On convex problems it converges, fastest with s⁰ near ρ and M below 10; with s⁰
+far below ρ and a small M the steps shrink before the multipliers have arrived. f is the mean training loss in
+evaluation mode.
 """
 
 from __future__ import annotations

@@ -174,8 +174,8 @@ class Compress:
     lr_schedule: Literal["cosine", "step", "constant"] = "cosine"
     """Course of the learning rate between two updates of the copies."""
     solver: Literal["admm", "slr"] = "admm"
-    """How the duals move; slr: surrogate Lagrangian relaxation (Gurevin et al. 2021), at the price of one more pass over
-    the training data an update."""
+    """How the duals move; slr: surrogate Lagrangian relaxation (Gurevin et al. 2021), at the price of one more pass
+    over the training data an update."""
     slr_step: Positive | None = None
     """First step of SLR; default: 0.01."""
     slr_m: Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)] | None = None

@@ -30,12 +30,15 @@ x, y = torch.randn(64, 6, generator=data), torch.randint(0, 3, (64,), generator=
 shares = [(x[i + 8 * rank : i + 8 * rank + 8], y[i + 8 * rank : i + 8 * rank + 8]) for i in range(0, 64, 16)]
 levels = Levels((-1.0, -0.5, 0.5, 1.0), "fit")
 plan = admm.Plan(
-    layers=(admm.LayerPlan(name="0", prune=(Filter(5), Column(0.5)), levels=levels), admm.LayerPlan(name="4", levels=levels)),
+    layers=(
+        admm.LayerPlan(name="0", prune=(Filter(5), Column(0.5)), levels=levels),
+        admm.LayerPlan(name="4", levels=levels),
+    ),
     schedule=admm.Schedule(admm_epochs=3, update_every=1, retrain_epochs=2, finish_epochs=2, solver=sys.argv[2]),
 )
 accuracy = lambda m: float((m(x).argmax(1) == y).float().mean())
 result = admm.compress(model, plan, shares, accuracy, checkpoint_dir=f"{folder}/checkpoint")
-again = admm.compress(model, plan, shares, accuracy, checkpoint_dir=f"{folder}/checkpoint") if sys.argv[2] == "admm" else result
+again = admm.compress(model, plan, shares, accuracy, checkpoint_dir=f"{folder}/checkpoint")
 torch.save({"state": result.model.state_dict(), "masks": result.masks, "again": again.model.state_dict(),
             "residuals": result.residuals.to_csv(), "loss": result.history["loss"].tolist()}, f"{folder}/{rank}.pt")
 try:

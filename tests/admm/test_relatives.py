@@ -1,5 +1,6 @@
 """ADMM, with every rule for rho, and SLR on convex problems: least squares with weights that must be zero."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -118,7 +119,7 @@ def test_the_step_rule_of_slr():
     factors = [relatives.factor(k, schedule) for k in range(1, 400)]
     assert factors[0] == pytest.approx(1 - 1 / 50)  # k^0
     assert factors[9] == pytest.approx(1 - 1 / (50 * 10 ** (1 - 10**-0.3)))
-    assert all(0 < a < b < 1 for a, b in zip(factors, factors[1:], strict=False))
+    assert all(0 < a < b < 1 for a, b in itertools.pairwise(factors))
     assert math.prod(factors) < 0.9  # steps may shrink without end
 
 
