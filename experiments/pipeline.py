@@ -180,7 +180,7 @@ def _purified(setup: Setup, folder: RunFolder, compressed: Compressed, budget: f
     batches = setup.dataset.batches("train", setup.config.simulate.batch_size, seed=setup.config.seed)
     with _timed(folder, "purify"), progress.task("Purifying", 1) as task:
         found = purify(compressed, setup.calibration, lambda model: training.accuracy(model, batches), budget)
-        gone = int(found.removed["weights"].sum())
+        gone = sum(found.removed["weights"].tolist())
         accuracy = _test_accuracy(setup)(found.compressed.model)
         task.advance(detail=f"{gone} weights removed, accuracy {100 * accuracy:.2f} %")
     return replace(found.compressed, stages={**compressed.stages, "quantised": accuracy})
