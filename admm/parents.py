@@ -57,15 +57,6 @@ def search(
     """
     if parents < 1 or not rates or list(rates) != sorted(set(rates)) or rates[0] <= 1:
         raise UserError(f"The search needs rising rates above 1 and at least one parent, not {list(rates)}, {parents}.")
-    device = next(model.parameters()).device
-
-    def judged(found: Compressed) -> float:
-        if score is not None:
-            return float(score(found.model))
-        set_epoch = getattr(train, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(0)  # the same batches for everyone
-        return -mean_loss(found.model, train, loss, device)
 
     def child(rate: float, parent: float, start: Compressed | None) -> Compressed:
         folder = None if checkpoint_dir is None else Path(checkpoint_dir) / f"{rate:g}-from-{parent:g}"
@@ -82,7 +73,7 @@ def search(
         best, chosen, highest = None, 1.0, -math.inf
         for parent, start in origins:
             found = child(rate, parent, start)
-            value = judged(found)
+            value = -_mean_loss(found.model, train, loss) if score is None else float(score(found.model))
             rows.append({"rate": rate, "parent": parent, "score": value})
             if best is None or value > highest:
                 best, chosen, highest = found, parent, value
@@ -92,3 +83,11 @@ def search(
         for row in rows[-len(origins) :]:
             row["chosen"] = row["parent"] == chosen
     return Lineage(results, pd.DataFrame(rows, columns=["rate", "parent", "score", "chosen"]))
+
+
+def _mean_loss(model: nn.Module, train: Iterable[tuple[Tensor, Tensor]], loss: Loss) -> float:
+    """The training loss, on the same batches for every candidate."""
+    set_epoch = getattr(train, "set_epoch", None)
+    if set_epoch is not None:
+        set_epoch(0)
+    return mean_loss(model, train, loss, next(model.parameters()).device)

@@ -190,13 +190,13 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
 def compression_plan(config: Config, array: ArraySpec) -> Plan:
     """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
     section = config.compress
-    schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
     prune = {pattern: constraints(choice, array, pattern) for pattern, choice in section.prune.items()}
     budgets = [
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
     ]
     try:
+        schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
         return Plan.for_array(
             array,
             {pattern: chosen for pattern, chosen in prune.items() if chosen},
