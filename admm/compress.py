@@ -427,9 +427,10 @@ class _Run:
         return found
 
     def _mean_loss(self) -> float:
-        """The training loss of the weights as they are, in evaluation mode."""
+        """The training loss in evaluation mode, on the levels where the forward pass stands on them."""
         self._start(len(self.state.rows) + 1)
-        return mean_loss(self.model, self.train, self.loss, self.device)
+        with self._projected():
+            return mean_loss(self.model, self.train, self.loss, self.device)
 
     def _start(self, number: int) -> None:
         """Random numbers and data of an epoch, by its running number."""

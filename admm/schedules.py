@@ -68,11 +68,13 @@ class Stage:
 def stages(plan: Plan, layers: Iterable[Layer]) -> list[Stage]:
     """The stages of a plan on these layers; those with nothing to do are left out.
 
-    Raises UserError for two steps of quantisation with nothing between the first and the last layer.
+    Raises UserError for rounds of pruning with nothing to prune, and for two steps of quantisation with nothing
+    between the first and the last layer.
     """
     s, layers = plan.schedule, list(layers)
     prunes = any(layer.prunes for layer in layers)
     quantises = any(layer.levels for layer in layers)
+    _require_use(s, layers, prunes=prunes)
     joint = plan.order == "joint"
     first = quantises and plan.order == "quantise-first"
     quantise_epochs = s.admm_epochs if s.quantise_epochs is None else s.quantise_epochs
@@ -82,7 +84,6 @@ def stages(plan: Plan, layers: Iterable[Layer]) -> list[Stage]:
         found += _rounds(plan, prunes=prunes, both=joint and quantises, on_levels=first)
     if quantises and plan.order == "sequential":
         if s.quantise_steps == 2:
-            _require_inner(layers)
             found.append(replace(quantising, inner=True))
         found.append(replace(quantising, straight_through=s.quantise_steps == 2))
     if quantises:
@@ -103,8 +104,11 @@ def inner_layers(layers: Mapping[str, Layer]) -> list[str]:
     return [name for name, layer in layers.items() if layer.levels is not None][1:-1]
 
 
-def _require_inner(layers: Sequence[Layer]) -> None:
-    if sum(layer.levels is not None for layer in layers) < 3:
+def _require_use(s: Schedule, layers: Sequence[Layer], *, prunes: bool) -> None:
+    """Refuse steps that would have nothing to do on these layers."""
+    if s.steps > 1 and not prunes:
+        raise UserError(f"steps = {s.steps} prunes in rounds, and nothing is pruned. Take steps = 1, or prune a layer.")
+    if s.quantise_steps == 2 and sum(layer.levels is not None for layer in layers) < 3:
         raise UserError(
             "quantise_steps = 2 leaves the first and the last layer for later, and fewer than three layers are "
             "quantised. Take quantise_steps = 1."

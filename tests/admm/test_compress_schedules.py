@@ -142,6 +142,9 @@ def test_two_steps_quantise_the_ends_last(convolutional, batches, evaluate):
     )
     with pytest.raises(UserError, match="fewer than three layers are quantised"):
         compress(convolutional, few, batches, evaluate)
+    unpruned = Plan(layers=(LayerPlan(name="7", levels=LEVELS),), schedule=Schedule(**SHORT, steps=2))
+    with pytest.raises(UserError, match="prunes in rounds, and nothing is pruned"):
+        compress(convolutional, unpruned, batches, evaluate)
 
 
 def test_pruning_with_the_weights_on_their_levels(convolutional, batches, evaluate):

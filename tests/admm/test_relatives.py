@@ -77,7 +77,7 @@ class LeastSquares:
         return torch.tensor(np.array(rows))
 
 
-@settings(deadline=None, max_examples=6, derandomize=True)
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(st.integers(0, 2**31), st.sampled_from(["grow", "balance"]))
 def test_admm_finds_the_optimum_with_every_rule_for_rho(seed, rule):
     problem = LeastSquares(seed)
@@ -94,7 +94,7 @@ def test_admm_finds_the_optimum_with_every_rule_for_rho(seed, rule):
     torch.testing.assert_close(copies.y, problem.truth(), atol=1e-5, rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=6, derandomize=True)
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(st.integers(0, 2**31))
 def test_slr_finds_the_optimum(seed):
     problem = LeastSquares(seed)
@@ -139,7 +139,7 @@ def test_multipliers_move_only_where_the_lagrangian_fell():
     assert torch.equal(copies.u, u)
 
 
-@settings(deadline=None, max_examples=6, derandomize=True)
+@settings(deadline=None, max_examples=3, derandomize=True)
 @given(st.integers(0, 2**31), st.floats(0.01, 5.0))
 def test_penalty_and_gap_are_those_of_both_copies(seed, rho):
     generator = torch.Generator().manual_seed(seed)
