@@ -146,8 +146,9 @@ class Budget:
 class Compress:
     """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
 
-    order: Literal["joint", "sequential"] = "joint"
-    """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left."""
+    order: Literal["joint", "sequential", "quantise-first"] = "joint"
+    """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left;
+    quantise-first: the other way round, pruning with the weights on their levels."""
     quantise: bool = True
     """Pull live weights to the conductance levels."""
     admm_epochs: NonNegativeInt = 27
@@ -161,7 +162,7 @@ class Compress:
     retrain_epochs: NonNegativeInt = 12
     """Masked retraining once the pruning is fixed."""
     quantise_epochs: NonNegativeInt | None = None
-    """ADMM towards the levels under the mask, for order = "sequential"; default: admm_epochs."""
+    """ADMM towards the levels, for order = "sequential" or "quantise-first"; default: admm_epochs."""
     finish_epochs: NonNegativeInt = 6
     """Straight-through retraining on the final levels; biases and normalisation are free."""
     lr: Positive = 1e-3
@@ -176,6 +177,38 @@ class Compress:
     weight_decay: NonNegative = 0.0
     lr_schedule: Literal["cosine", "step", "constant"] = "cosine"
     """Course of the learning rate between two updates of the copies."""
+    solver: Literal["admm", "slr"] = "admm"
+    """How the duals move; slr: surrogate Lagrangian relaxation (Gurevin et al. 2021), at the price of one more pass
+    over the training data an update."""
+    slr_step: Positive | None = None
+    """First step of SLR; default: 0.01."""
+    slr_m: Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)] | None = None
+    """M of SLR's step rule; default: 300."""
+    slr_r: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """r of SLR's step rule; default: 0.1."""
+    rho_rule: Literal["grow", "balance"] = "grow"
+    """grow: rho_growth at every update; balance: up or down by it, towards equal primal and dual residuals."""
+    rho_threshold: Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)] | None = None
+    """Ratio of the residuals from which rho_rule = "balance" acts; default: 10."""
+    stop: Positive | None = None
+    """End an ADMM stage early once all residuals over the norm of the weights are below this; default: never."""
+    steps: Count = 1
+    """Rounds of progressive pruning, each with all of admm_epochs and retrain_epochs."""
+    step_ratio: Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)] | None = None
+    """How many times fewer groups each round leaves than the one before; default: 2."""
+    quantise_steps: Literal[1, 2] = 1
+    """2: quantise the first and the last layer after all others, for order = "sequential"."""
+    accumulate: Count = 1
+    """Batches per step of the optimiser."""
+    precision: Literal["full", "bfloat16"] = "full"
+    """bfloat16: forward passes in mixed precision; the weights stay float32."""
+    distill: Fraction = 0.0
+    """Share of the loss that comes from the dense network's outputs, once the pruning is fixed."""
+    distill_temperature: Positive | None = None
+    """Temperature of those outputs; default: 1."""
+    purify: Fraction | None = None
+    """Accuracy on the training data that removing weak rows, channels and filters may cost at the end; unused paths go
+    in any case. Default: no purification."""
     batch_size: Count | None = None
     """Default: that of [train]."""
     rank: Literal["norm", "gain"] = "norm"

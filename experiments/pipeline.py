@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from torch import nn
 
 import admm
 import mapping
-from admm import Compressed
+from admm import Compressed, purify
+from admm.history import Masks, per_layer
 from experiments import record, report, training
 from experiments.config import Config
 from experiments.progress import Progress
@@ -29,6 +30,7 @@ from experiments.setup import Setup, inputs, prepare
 from hwmodels import Estimate
 from hwmodels.errors import UserError
 from mapping import CrossbarNetwork, Placement
+from mapping.tiling import cut
 
 SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
 DENSE, COMPRESSED = "state/dense/done.json", "state/compressed/done.json"
@@ -158,10 +160,30 @@ def _compress(setup: Setup, folder: RunFolder, network: nn.Module, progress: Pro
                 seed=setup.config.seed,
                 checkpoint_dir=state / "checkpoint",
                 on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
+                cost=_tiles(setup),
             )
-            compressed.save(state)
+        if setup.config.compress.purify is not None:
+            compressed = _purified(setup, folder, compressed, setup.config.compress.purify, progress)
+        compressed.save(state)
         folder.write(COMPRESSED, {"stages": compressed.stages})
     return Compressed.load(state, network)
+
+
+def _tiles(setup: Setup) -> Callable[[Masks], dict[str, float]]:
+    """For the history: into how many tiles of the array's size the live weights of the compressed layers fall."""
+    rows, cols = setup.array.rows, setup.array.cols
+    return per_layer(setup.network, {"tiles": lambda live: len(cut(live, rows, cols))})
+
+
+def _purified(setup: Setup, folder: RunFolder, compressed: Compressed, budget: float, progress: Progress) -> Compressed:
+    """Remove unused paths, and what is weak as far as the accuracy on the training data allows."""
+    batches = setup.dataset.batches("train", setup.config.simulate.batch_size, seed=setup.config.seed)
+    with _timed(folder, "purify"), progress.task("Purifying", 1) as task:
+        found = purify(compressed, setup.calibration, lambda model: training.accuracy(model, batches), budget)
+        gone = sum(found.removed["weights"].tolist())
+        accuracy = _test_accuracy(setup)(found.compressed.model)
+        task.advance(detail=f"{gone} weights removed, accuracy {100 * accuracy:.2f} %")
+    return replace(found.compressed, stages={**compressed.stages, "quantised": accuracy})
 
 
 def _place(setup: Setup, folder: RunFolder, compressed: Compressed, progress: Progress) -> Placement:

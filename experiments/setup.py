@@ -200,7 +200,6 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
 def compression_plan(config: Config, array: ArraySpec) -> Plan:
     """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
     section = config.compress
-    schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
     prune = {
         pattern: _polarised(constraints(choice, array, pattern), array, pattern)
         for pattern, choice in section.prune.items()
@@ -212,6 +211,7 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
         for pattern, b in section.budget.items()
     ]
     try:
+        schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
         return Plan.for_array(
             array,
             {pattern: chosen for pattern, chosen in prune.items() if chosen},

@@ -227,6 +227,32 @@ def test_a_whole_run_on_offset_codes_with_dummy_columns(tmp_path):
     assert any("dummy column of real cells" in sentence for sentence in record["assumptions"])
 
 
+def test_the_history_counts_the_tiles_that_are_placed(finished):
+    _, out, _ = finished
+    history = pd.read_csv(out / "tables" / "history.csv")
+    tiles = pd.read_csv(out / "tables" / "tiles.csv")
+    assert history["tiles"].iloc[-1] == len(tiles[["layer", "tile"]].drop_duplicates())
+
+
+def test_purification_keeps_the_training_accuracy_and_every_constraint(tmp_path):
+    path = tmp_path / "c.toml"
+    keys = 'purify = 0.02\nsolver = "slr"\nsteps = 2\ndistill = 0.3\nprecision = "bfloat16"'
+    path.write_text(SMALL.replace("[compress]", f"[compress]\n{keys}"))
+    record = _run(path, tmp_path / "out")
+    placed = mapping.Placement.load(tmp_path / "out" / "placement")
+    compressed = Compressed.load(tmp_path / "out" / "state" / "compressed", _network())
+    history = compressed.history
+    assert history["stage"].tolist().count("retrain") == 2
+    assert sum(int(mask.sum()) for mask in compressed.masks.values()) < history["kept"].iloc[-1]
+    assert record["levels_violations"] == record["constraint_violations"] == 0
+    test = data.load("digits", seed=3, train_limit=300, test_limit=120).batches("test", 256)
+    assert record["accuracy"]["quantised"] == training.accuracy(placed.reference(_network()), test)
+
+
+def _network():
+    return models.build("digits-conv", in_channels=1, classes=10, image_size=8)
+
+
 class _Stop(Progress):
     """A progress that is interrupted in the middle of a chosen task."""
 
