@@ -79,20 +79,16 @@ class Setup:
         return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment)
 
 
-def prepare(config: Config, name: str, progress: Progress) -> Setup:
-    """Build everything a configuration names; every mistake in it is a UserError here."""
+def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset | None = None) -> Setup:
+    """Build everything a configuration names; every mistake in it is a UserError here.
+
+    dataset: that of the configuration, where the caller has read it already (`load_data`).
+    """
     array = array_spec(config)
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
-    dataset = data.load(
-        config.data.name,
-        data_dir=Path(config.data.dir) if config.data.dir else None,
-        seed=config.seed,
-        train_limit=config.data.train_limit,
-        test_limit=config.data.test_limit,
-        progress=progress,
-    )
+    dataset = load_data(config, progress) if dataset is None else dataset
     network = models.build(
         config.network.name,
         in_channels=dataset.channels,
@@ -121,6 +117,18 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
         conditions=conditions,
+    )
+
+
+def load_data(config: Config, progress: Progress) -> data.Dataset:
+    """The data set of a configuration, as its seed splits it."""
+    return data.load(
+        config.data.name,
+        data_dir=Path(config.data.dir) if config.data.dir else None,
+        seed=config.seed,
+        train_limit=config.data.train_limit,
+        test_limit=config.data.test_limit,
+        progress=progress,
     )
 
 
