@@ -125,7 +125,7 @@ def answer(results: pd.DataFrame) -> str:
     done = results[results["status"] == "done"]
     if done.empty:
         return said
-    best = done.sort_values("accuracy_crossbar_mean", ascending=False, kind="stable").iloc[0]
+    best = done.iloc[int(done["accuracy_crossbar_mean"].to_numpy().argmax())]
     keys = ", ".join(f"{key} = {best[key]}" for key in results.columns[1 : results.columns.get_loc("status")])
     return (
         f"{said}\nMost accurate: {100 * best['accuracy_crossbar_mean']:.2f} % "

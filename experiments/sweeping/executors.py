@@ -58,7 +58,10 @@ class InProcess:
     def submit(self, function: Callable[[Any], T], argument: Any) -> Future[T]:
         """Run the job before returning."""
         future: Future[T] = Future()
-        future.set_result(function(argument))
+        try:
+            future.set_result(function(argument))
+        except Exception as error:  # noqa: BLE001  as from any other executor, it belongs to the future
+            future.set_exception(error)
         return future
 
     def __enter__(self) -> InProcess:
@@ -81,7 +84,7 @@ class LocalProcesses:
         """Have so many workers; a process starts with its first job."""
         self.workers = workers
         self._free: list[ProcessPoolExecutor | None] = [None] * workers
-        self._busy: set[ProcessPoolExecutor] = set()
+        self._busy: dict[ProcessPoolExecutor, Future[Any]] = {}
         self._lock = threading.Lock()
 
     def submit(self, function: Callable[[Any], T], argument: Any) -> Future[T]:
@@ -90,8 +93,8 @@ class LocalProcesses:
             pool = self._free.pop() or ProcessPoolExecutor(
                 1, mp_context=get_context("spawn"), initializer=_start_worker
             )
-            self._busy.add(pool)
-        outcome: Future[T] = Future()
+            outcome: Future[T] = Future()
+            self._busy[pool] = outcome
         try:
             with _one_thread_inherited():
                 inner = pool.submit(function, argument)
@@ -109,7 +112,7 @@ class LocalProcesses:
             outcome.set_exception(WorkerLostError("its worker process died (killed, or out of memory)"))
             return
         with self._lock:
-            self._busy.discard(pool)
+            self._busy.pop(pool, None)
             self._free.append(pool)
         if error is not None:
             outcome.set_exception(error)
@@ -119,8 +122,13 @@ class LocalProcesses:
     def _replace(self, pool: ProcessPoolExecutor) -> None:
         pool.shutdown(wait=False)
         with self._lock:
-            self._busy.discard(pool)
+            self._busy.pop(pool, None)
             self._free.append(None)
+
+    def running(self) -> list[tuple[ProcessPoolExecutor, Future[Any]]]:
+        """Workers at work, each with the future of its job."""
+        with self._lock:
+            return list(self._busy.items())
 
     def __enter__(self) -> LocalProcesses:
         """Nothing to start yet."""
