@@ -18,8 +18,7 @@ def test_a_killed_worker_loses_its_job_and_nothing_else():
         assert first != second
         slow = executor.submit(time.sleep, 30)
         other = executor.submit(time.sleep, 0.5)
-        busy = {pid for pid in (first, second)}
-        victim = _sleeping(executor, slow, busy)
+        victim = _sleeping(executor, slow, {first, second})
         os.kill(victim, signal.SIGKILL)
         with pytest.raises(WorkerLostError, match="died"):
             slow.result(timeout=60)
