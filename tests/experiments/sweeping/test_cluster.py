@@ -28,9 +28,9 @@ def test_without_the_package_it_is_said(monkeypatch):
 @pytest.fixture
 def cluster(tmp_path):
     pytest.importorskip("distributed")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__ADMIN__EVENT_LOOP": "tornado"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"],
         env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert scheduler.stderr is not None
