@@ -158,14 +158,14 @@ def device(config: Config) -> Device:
     return chosen if section.mismatch == 1 else chosen.scaled_error(section.mismatch)
 
 
-def array_spec(config: Config) -> ArraySpec:
-    """The arrays of a configuration: its [crossbar] keys with its [device]."""
+def array_spec(config: Config, cells: Device | None = None) -> ArraySpec:
+    """The arrays of a configuration: its [crossbar] keys with its [device]; cells: that device, if known already."""
     section = config.crossbar
     values = {key: getattr(section, key) for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
     for key in ("input_bits", "adc_bits"):
         values[key] = None if values[key] == "ideal" else values[key]
     try:
-        return ArraySpec(device=device(config), **values)
+        return ArraySpec(device=device(config) if cells is None else cells, **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
 

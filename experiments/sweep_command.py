@@ -118,6 +118,8 @@ def _cores() -> int:
 
 def answer(results: pd.DataFrame) -> str:
     """A sweep in a few lines: how many points came to what, and the most accurate one."""
+    import numpy as np
+
     counts = results["status"].value_counts()
     said = f"{len(results)} points: " + ", ".join(
         f"{counts.get(status, 0)} {status}" for status in ("done", "infeasible", "failed")
@@ -125,7 +127,7 @@ def answer(results: pd.DataFrame) -> str:
     done = results[results["status"] == "done"]
     if done.empty:
         return said
-    best = done.iloc[int(done["accuracy_crossbar_mean"].to_numpy().argmax())]
+    best = done.iloc[int(np.argmax(done["accuracy_crossbar_mean"]))]
     keys = ", ".join(f"{key} = {best[key]}" for key in results.columns[1 : results.columns.get_loc("status")])
     return (
         f"{said}\nMost accurate: {100 * best['accuracy_crossbar_mean']:.2f} % "

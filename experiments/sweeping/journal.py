@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -91,16 +91,15 @@ class SweepFolder:
             except (ValueError, KeyError, TypeError):  # torn by a kill, or the empty end
                 continue
         if content and not content.endswith(b"\n"):
-            self.append_line(b"")  # end the torn line, so that the next record stands on its own
+            self._write(b"\n")  # end the torn line, so that the next record stands on its own
         return found
 
-    def append(self, record: Record) -> None:
-        """Write a point's record; on the disk before it returns. Raises OSError on a full disk."""
-        self.append_line(json.dumps(record, allow_nan=False).encode())
+    def append(self, records: Iterable[Record]) -> None:
+        """Write points' records; on the disk before it returns. Raises OSError on a full disk."""
+        self._write(b"".join(json.dumps(record, allow_nan=False).encode() + b"\n" for record in records))
 
-    def append_line(self, line: bytes) -> None:
-        """Write a line in one piece."""
-        self._journal.write(line + b"\n")
+    def _write(self, content: bytes) -> None:
+        self._journal.write(content)
         self._journal.flush()
         os.fsync(self._journal.fileno())
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,7 +32,7 @@ from experiments import data
 from experiments.config import Config
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
-from experiments.setup import array_spec, baseline_spec, compression_plan, inputs, read_conditions
+from experiments.setup import array_spec, baseline_spec, compression_plan, device, inputs, read_conditions
 from hwmodels import Device, Library
 
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
@@ -124,11 +124,20 @@ class KeyMaker:
         """The arrays of a configuration and those of its baseline."""
 
         def build() -> tuple[ArraySpec, ArraySpec]:
-            array = array_spec(config)
+            section = config.device
+            cells = self._once("device", _flat(section), lambda: device(config))
+            array = array_spec(config, cells)
             return array, baseline_spec(config, array)
 
-        named = [asdict(config.crossbar), asdict(config.device), config.hardware.baseline_bits]  # type: ignore[call-overload]
+        named = [_flat(config.crossbar), _flat(config.device), config.hardware.baseline_bits]
         return self._once("arrays", named, build)
+
+    def pricing(self, config: Config, array: ArraySpec) -> Pricing:
+        """What the configuration's chips are priced with; the library is read and its converters checked once."""
+        section = config.hardware
+        named = [section.library, section.node_nm, section.adc_model, array.input_bits, array.dac_bits, array.adc_bits]
+        known: Pricing = self._once("pricing", named, lambda: Pricing.of(section, array))
+        return Pricing(section=section, library=known.library, array=array)
 
     def _once(self, what: str, named: Any, make: Any) -> Any:
         key = what + json.dumps(named, sort_keys=True)
@@ -141,10 +150,10 @@ class KeyMaker:
         return {
             "seed": config.seed,
             "network": config.network.name,
-            "files": self._once("files", asdict(config.network), lambda: inputs(config)),  # type: ignore[call-overload]
+            "files": self._once("files", _flat(config.network), lambda: inputs(config)),
             "data": [section.name, section.train_limit, section.test_limit],
             "data_sha256": self._content(section.name, section.dir),
-            "train": asdict(config.train),  # type: ignore[call-overload]
+            "train": _flat(config.train),
             "test_batch": config.simulate.batch_size,
         }
 
@@ -156,7 +165,7 @@ class KeyMaker:
 
     def _plan_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         named = [
-            asdict(config.compress),  # type: ignore[call-overload]
+            repr(config.compress),
             array.rows,
             array.cols,
             array.slices,
@@ -168,19 +177,17 @@ class KeyMaker:
         )
         return {"plan": plan, "batch_size": config.compress.batch_size or config.train.batch_size}
 
-    def _device_values(self, device: Device) -> dict[str, Any]:
-        values = _DEVICE.dump_python(device, mode="json")
+    def _device_values(self, cells: Device) -> dict[str, Any]:
+        # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
+        values = self._once("cells", id(cells), lambda: (cells, _DEVICE.dump_python(cells, mode="json")))[1]
         return {name: value for name, value in values.items() if name not in _TEXT}
 
     def _cost_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
-        section = config.hardware
-        named = [section.library, section.node_nm, section.adc_model, array.input_bits, array.dac_bits, array.adc_bits]
-        pricing: Pricing = self._once("pricing", named, lambda: Pricing.of(section, array))
-        device = array.device
+        section, cells = config.hardware, array.device
+        library = self.pricing(config, array).library
+        named = [section.library, section.node_nm]
         return {
-            "library": self._once(
-                "library", named[:2], lambda: digest(_LIBRARY.dump_python(pricing.library, mode="json"))
-            ),
+            "library": self._once("library", named, lambda: digest(_LIBRARY.dump_python(library, mode="json"))),
             "adc_model": section.adc_model,
             "execution": section.execution,
             "frame_rate_hz": section.frame_rate_hz,
@@ -188,10 +195,15 @@ class KeyMaker:
             "adc_bits": array.adc_bits,
             "columns_per_converter": array.columns_per_converter,
             "t_read_s": array.t_read_s,
-            "read_voltage_v": device.read_voltage_v,
+            "read_voltage_v": cells.read_voltage_v,
             # Writing is priced from the device's pulses, which its errors and faults decide, where it has any.
-            "writing": None if device.write_verify is None else self._device_values(device),
+            "writing": None if cells.write_verify is None else self._device_values(cells),
         }
+
+
+def _flat(section: Any) -> dict[str, Any]:
+    """The keys of a section without sections of its own."""
+    return {name: getattr(section, name) for name in section.__dataclass_fields__}
 
 
 def _stage(stage: Stage, values: Mapping[str, Any]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.sweeping.keys import Keys
+from experiments.sweeping.keys import Keys, Stage
 from experiments.sweeping.statistics import Rules, spread
-from experiments.sweeping.store import Store
 
 Row = dict[str, Any]
 _COSTS = (
@@ -16,15 +15,19 @@ _COSTS = (
 _BASELINE = ("area_mm2", "power_mw", "energy_nj", "latency_us")
 
 
-def assemble(store: Store, keys: Keys, rules: Rules) -> Row | None:
-    """The results of a point, None where a stage that it needs is not in the store."""
-    row = _before_chips(store, keys)
+Read = Callable[[Stage, str], Mapping[str, Any] | None]
+"""A stage's record by its key, None where there is none: `Store.read`, or a memory of what it gave."""
+
+
+def assemble(read: Read, keys: Keys, rules: Rules) -> Row | None:
+    """The results of a point, None where a stage that it needs is missing."""
+    row = _before_chips(read, keys)
     if row is None:
         return None
     broken = rules.broken(row, simulated=False)
     if broken is not None:
         return {"status": "infeasible", **row, "message": broken}
-    chips = (store.read("chips", keys.chips) or {}).get("chips", [])
+    chips = (read("chips", keys.chips) or {}).get("chips", [])
     count = rules.enough([chip["accuracy"] for chip in chips])
     if count is None:
         return None
@@ -33,16 +36,26 @@ def assemble(store: Store, keys: Keys, rules: Rules) -> Row | None:
     return {"status": "infeasible" if broken else "done", **row, "message": broken or ""}
 
 
-def feasible_so_far(store: Store, keys: Keys, rules: Rules) -> bool:
+def only_price_missing(read: Read, keys: Keys, rules: Rules) -> bool:
+    """Whether all but the cost of a point is there, its baseline and enough chips included."""
+    shared: tuple[Stage, ...] = ("dense", "compressed", "placement", "baseline")
+    if any(read(stage, getattr(keys, stage)) is None for stage in shared):
+        return False
+    chips = (read("chips", keys.chips) or {}).get("chips", [])
+    return rules.enough([chip["accuracy"] for chip in chips]) is not None
+
+
+def feasible_so_far(read: Read, keys: Keys, rules: Rules) -> bool:
     """Whether a point breaks no constraint by what is known without simulation."""
-    row = _before_chips(store, keys)
+    row = _before_chips(read, keys)
     return row is None or rules.broken(row, simulated=False) is None
 
 
-def _before_chips(store: Store, keys: Keys) -> Row | None:
+def _before_chips(read: Read, keys: Keys) -> Row | None:
     found: dict[str, Mapping[str, Any]] = {}
-    for stage in ("dense", "compressed", "placement", "cost"):
-        record = store.read(stage, getattr(keys, stage))
+    stages_read: tuple[Stage, ...] = ("dense", "compressed", "placement", "cost")
+    for stage in stages_read:
+        record = read(stage, getattr(keys, stage))
         if record is None:
             return None
         found[stage] = record

@@ -12,6 +12,9 @@ from experiments.sweeping.points import Point
 from experiments.sweeping.work import TASKS, Done, Job, Task, do
 from hwmodels.errors import UserError
 
+ORDER: tuple[Task, ...] = ("dense", "compressed", "point", "placement")
+"""What runs first where there is a choice: the long stages that others wait for, then points, so that results come."""
+
 ATTEMPTS = 3
 """Times that a job is given out when its workers die under it."""
 
@@ -32,6 +35,7 @@ class Scheduler:
 
     executor: Executor
     note: Callable[[str], None]
+    shared_done: Callable[[Task], None]
     _ready: list[tuple[int, int, str]] = field(default_factory=list)
     _tasks: dict[str, _Shared] = field(default_factory=dict)
     _running: dict[Future[Done], str] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class Scheduler:
         identity = _identity(job, task, point.number)
         if identity not in self._tasks:
             self._tasks[identity] = _Shared(replace(job, task=task), point.number)
-            heapq.heappush(self._ready, (TASKS.index(task), point.number, identity))
+            heapq.heappush(self._ready, (ORDER.index(task), point.number, identity))
         self._tasks[identity].waiting.append((point, job))
 
     def _start(self, identity: str) -> None:
@@ -71,7 +75,7 @@ class Scheduler:
         if isinstance(error, WorkerLostError):
             if shared.attempts < ATTEMPTS:
                 self.note(f"Lost a worker at point {shared.number} ({shared.job.task}): {error}; trying again.")
-                heapq.heappush(self._ready, (TASKS.index(shared.job.task), shared.number, identity))
+                heapq.heappush(self._ready, (ORDER.index(shared.job.task), shared.number, identity))
                 return
             outcome = Done("bug", f"lost {shared.attempts} workers in a row: {error}")
         elif error is not None:
@@ -88,9 +92,13 @@ class Scheduler:
             )
         task, waiting = shared.job.task, shared.waiting
         del self._tasks[identity]
+        if task != TASKS[-1] and outcome.kind == "ok":
+            self.shared_done(task)
         for point, job in waiting:
             if outcome.kind == "ok" and task != TASKS[-1]:
                 self._ask(point, job, TASKS[TASKS.index(task) + 1])
+            elif outcome.kind == "own" and point.number != shared.number:
+                self._ask(point, job, task)
             else:
                 yield point, outcome, shared.attempts
 

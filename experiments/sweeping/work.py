@@ -26,6 +26,9 @@ from experiments.sweeping.keys import KeyMaker, Keys, Stage
 from experiments.sweeping.rows import Row, assemble, feasible_so_far
 from experiments.sweeping.statistics import Rules
 from experiments.sweeping.store import Store
+from hwmodels import Estimate
+from hwmodels import prepare as prepare_tiles
+from hwmodels.costs.cost import Prepared
 from hwmodels.errors import UserError
 from mapping import Placement
 
@@ -37,6 +40,10 @@ TASKS: tuple[Task, ...] = ("dense", "compressed", "placement", "point")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of the disk after which going on is of no use."""
+
+
+class OwnMistakeError(UserError):
+    """A mistake of one point's configuration, whatever stage it came to light in; others that share the stage go on."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a job; kind: "ok", "user" (the configuration's own fault), "disk" or "bug"."""
+    """What came of a job; kind: "ok", "own" (this point's configuration is at fault), "user" (the stage failed, for all
+    that share it), "disk" or "bug"."""
 
-    kind: Literal["ok", "user", "disk", "bug"]
+    kind: Literal["ok", "own", "user", "disk", "bug"]
     message: str = ""
     trace: str = ""
     row: Row | None = None
+    costs: dict[str, Any] | None = None
     seconds: float = 0.0
     host: str = ""
     worker: int = 0
@@ -73,6 +82,8 @@ def do(job: Job) -> Done:
 def _attempt(job: Job) -> Done:
     try:
         return Done("ok", row=Work(job).do())
+    except OwnMistakeError as error:
+        return Done("own", str(error))
     except UserError as error:
         return Done("user", str(error))
     except OSError as error:
@@ -80,6 +91,31 @@ def _attempt(job: Job) -> Done:
         return Done(kind, f"{type(error).__name__}: {error}", traceback.format_exc())
     except Exception as error:  # noqa: BLE001  a point that fails is recorded and the sweep goes on
         return Done("bug", f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Points whose networks stand on the same arrays and that only lack their price; jobs: of at least one point."""
+
+    jobs: tuple[Job, ...]
+
+
+def price(order: Prices) -> list[Done]:
+    """Price points, each like the cost stage would; placements are read, and tiles counted, once for all of them.
+
+    Nothing goes into the store: there may be a hundred thousand of them, and each is done again in a millisecond.
+    """
+    first = Work(order.jobs[0])
+    maker, counted, done = KeyMaker(_DATA_DIGESTS), {}, []
+    for job in order.jobs:
+        start = time.perf_counter()
+        try:
+            outcome = Done("ok", costs=first.costs(job.config, maker, counted))
+        except UserError as error:
+            outcome = Done("user", str(error))
+        spent = time.perf_counter() - start
+        done.append(replace(outcome, seconds=spent, host=socket.gethostname(), worker=os.getpid()))
+    return done
 
 
 _DATASETS: OrderedDict[str, Any] = OrderedDict()
@@ -105,7 +141,7 @@ class Work:
         self.job, self.config, self.keys = job, job.config, job.keys
         self.store = Store(Path(job.store))
         if KeyMaker(_DATA_DIGESTS).keys(job.config) != job.keys:
-            raise UserError(
+            raise OwnMistakeError(
                 "A file that the configuration names (weights, network, device, library) is not what it was when the "
                 "sweep started, or this worker runs another version of the program."
             )
@@ -129,7 +165,10 @@ class Work:
         section = self.config.data
         named = f"{section.name} {section.dir} {section.train_limit} {section.test_limit} {self.config.seed}"
         dataset = _remembered(_DATASETS, named, lambda: load_data(self.config, SILENT), 2)
-        return prepare(self.config, "sweep", SILENT, dataset)
+        try:
+            return prepare(self.config, "sweep", SILENT, dataset)
+        except UserError as error:
+            raise OwnMistakeError(str(error)) from None
 
     def _record(self, stage: Stage) -> dict[str, Any]:
         makers: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -196,15 +235,30 @@ class Work:
         baseline, placement = self._placement("baseline"), self._placement("placement")
         self.setup.pricing.check_layers(baseline.layers)
         cost = stages.price(self.setup, baseline, placement)
-        totals = {name: {k: float(v) for k, v in item.totals.items()} for name, item in cost.items()}
-        return {**totals, "arrays_baseline": baseline.arrays}
+        return _cost_record(cost, baseline.arrays)
+
+    def costs(self, config: Config, maker: KeyMaker, counted: dict[Any, dict[str, Prepared]]) -> dict[str, Any]:
+        """The cost record of another configuration on the same placements; counted: tiles that were counted before."""
+        placed, unpruned = maker.arrays(config)
+        named = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
+        if named not in counted:
+            baseline, placement = self._placement("baseline"), self._placement("placement")
+            counted[named] = {
+                "baseline": prepare_tiles(replace(baseline, array=unpruned).tiles),
+                "placed": prepare_tiles(replace(placement, array=placed).tiles),
+            }
+        stored = self._placement("baseline")
+        pricing = maker.pricing(config, placed)
+        pricing.check_layers(stored.layers)
+        pricing.check_rate(counted[named]["baseline"])
+        return _cost_record(pricing.both_prepared(counted[named]), self._record("baseline")["arrays"])
 
     def _point(self) -> Row:
         for stage in ("dense", "compressed", "placement", "cost"):
             self._record(stage)
-        if feasible_so_far(self.store, self.keys, self.job.rules):
+        if feasible_so_far(self.store.read, self.keys, self.job.rules):
             self._simulate()
-        row = assemble(self.store, self.keys, self.job.rules)
+        row = assemble(self.store.read, self.keys, self.job.rules)
         assert row is not None, "a stage vanished from the store while its point was computed"
         return row
 
@@ -223,3 +277,8 @@ class Work:
                 self.store.write("chips", key, {"chips": done})
                 if rules.enough([item["accuracy"] for item in done]) is not None:
                     return
+
+
+def _cost_record(cost: dict[str, Estimate], arrays_baseline: int) -> dict[str, Any]:
+    totals = {name: {key: float(value) for key, value in item.totals.items()} for name, item in cost.items()}
+    return {**totals, "arrays_baseline": arrays_baseline}

@@ -116,6 +116,18 @@ def test_a_sweep_over_cost_only_trains_and_simulates_nothing_again(sweep_file, t
     assert (results["accuracy_crossbar_mean"] == results["accuracy_crossbar_mean"].iloc[0]).all()
 
 
+def test_prices_in_bulk_are_those_of_the_points_by_themselves(sweep_file, tmp_path, shared_store, monkeypatch):
+    swept(sweep_file(GRID), tmp_path / "first", store=shared_store)
+    section = '[sweep]\n"crossbar.t_read_s" = [5e-8, 1.3e-7]\n"hardware.frame_rate_hz" = [50.0, 1e9]'
+    path = sweep_file(section, "bulk.toml")
+    bulk = swept(path, tmp_path / "bulk", store=shared_store)
+    assert (bulk["status"] == "failed").sum() == 2  # the rate that no chip reaches
+    assert bulk["message"].str.contains("frame_rate_hz").sum() == 2
+    monkeypatch.setattr(sweeping, "only_price_missing", lambda *_: False)
+    swept(path, tmp_path / "single", store=shared_store)
+    assert same_bytes(tmp_path / "bulk", tmp_path / "single")
+
+
 def test_a_finished_sweep_is_read_and_a_second_one_on_its_store_computes_nothing(
     finished, tmp_path, shared_store, monkeypatch
 ):
@@ -146,9 +158,9 @@ def _stopping(inner, stop):
         with inner as task:
             plain = task.advance
 
-            def advance(*args, **kwargs):
-                plain(*args, **kwargs)
-                stop.after -= 1
+            def advance(steps=1, detail=""):
+                plain(steps, detail)
+                stop.after -= steps
                 if stop.after <= 0:
                     raise KeyboardInterrupt
 
@@ -201,6 +213,18 @@ def test_contradictory_keys_are_failed_points_and_refused_where_no_point_is_left
     with pytest.raises(UserError, match=r"No point of this sweep can start.*weight levels"):
         swept(sweep_file('[sweep]\n"crossbar.slices" = [8, 9]', "all.toml"), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_mistake_of_one_point_is_not_that_of_those_that_share_its_stages(sweep_file, tmp_path):
+    path = sweep_file(
+        '[sweep]\n"hardware.replicas.fc9" = [2]\n"crossbar.adc_bits" = [5]\n"hardware.frame_rate_hz" = [1e9, 50.0]'
+    )
+    assert (swept(path, tmp_path / "none")["status"] == "failed").all()
+    path = sweep_file(
+        '[sweep]\n"hardware.frame_rate_hz" = [1e9, 50.0]\n"compress.prune.fc2.filter" = [99, 5]', "b.toml"
+    )
+    results = swept(path, tmp_path / "out")
+    assert results["status"].tolist() == ["failed", "failed", "failed", "done"]
 
 
 def test_failures_of_a_shared_stage_are_those_of_all_its_points(sweep_file, tmp_path):
