@@ -106,11 +106,11 @@ def price(order: Prices) -> list[Done]:
     Nothing goes into the store: there may be a hundred thousand of them, and each is done again in a millisecond.
     """
     first = Work(order.jobs[0])
-    maker, counted, done = KeyMaker(_DATA_DIGESTS), {}, []
+    maker, done = KeyMaker(_DATA_DIGESTS), []
     for job in order.jobs:
         start = time.perf_counter()
         try:
-            outcome = Done("ok", costs=first.costs(job.config, maker, counted))
+            outcome = Done("ok", costs=first.costs(job.config, maker))
         except UserError as error:
             outcome = Done("user", str(error))
         spent = time.perf_counter() - start
@@ -121,6 +121,9 @@ def price(order: Prices) -> list[Done]:
 _DATASETS: OrderedDict[str, Any] = OrderedDict()
 _DATA_DIGESTS: dict[str, Any] = {}
 _PLACED: OrderedDict[str, Placement] = OrderedDict()
+_COUNTED: OrderedDict[str, dict[str, Prepared]] = OrderedDict()
+COUNTED_MOST = 256
+"""Counted tile tables that a worker keeps; they are small."""
 
 
 def _remembered(kept: OrderedDict[str, T], key: str, make: Callable[[], T], most: int) -> T:
@@ -222,14 +225,13 @@ class Work:
 
     def _placement(self, stage: Literal["placement", "baseline"]) -> Placement:
         """A placement with this configuration's own arrays: converters and read time may differ from those it met."""
-        stored = _remembered(
-            _PLACED,
-            getattr(self.keys, stage),
-            lambda: self._loaded(stage, lambda folder, _: Placement.load(folder)),
-            4,
-        )
         array = self.setup.array if stage == "placement" else self.setup.baseline
-        return replace(stored, array=array, network=self.setup.network)
+        return replace(self._stored(stage), array=array, network=self.setup.network)
+
+    def _stored(self, stage: Literal["placement", "baseline"]) -> Placement:
+        """A placement as it was stored, kept by the worker."""
+        key = getattr(self.keys, stage)
+        return _remembered(_PLACED, key, lambda: self._loaded(stage, lambda folder, _: Placement.load(folder)), 4)
 
     def _price(self, _: Path) -> dict[str, Any]:
         baseline, placement = self._placement("baseline"), self._placement("placement")
@@ -237,21 +239,24 @@ class Work:
         cost = stages.price(self.setup, baseline, placement)
         return _cost_record(cost, baseline.arrays)
 
-    def costs(self, config: Config, maker: KeyMaker, counted: dict[Any, dict[str, Prepared]]) -> dict[str, Any]:
-        """The cost record of another configuration on the same placements; counted: tiles that were counted before."""
+    def costs(self, config: Config, maker: KeyMaker) -> dict[str, Any]:
+        """The cost record of another configuration on the same placements."""
         placed, unpruned = maker.arrays(config)
-        named = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
-        if named not in counted:
-            baseline, placement = self._placement("baseline"), self._placement("placement")
-            counted[named] = {
+        tiles = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
+        baseline = self._stored("baseline")
+        chips = _remembered(
+            _COUNTED,
+            repr((self.keys.placement, self.keys.baseline, tiles)),
+            lambda: {
                 "baseline": prepare_tiles(replace(baseline, array=unpruned).tiles),
-                "placed": prepare_tiles(replace(placement, array=placed).tiles),
-            }
-        stored = self._placement("baseline")
+                "placed": prepare_tiles(replace(self._stored("placement"), array=placed).tiles),
+            },
+            COUNTED_MOST,
+        )
         pricing = maker.pricing(config, placed)
-        pricing.check_layers(stored.layers)
-        pricing.check_rate(counted[named]["baseline"])
-        return _cost_record(pricing.both_prepared(counted[named]), self._record("baseline")["arrays"])
+        pricing.check_layers(baseline.layers)
+        pricing.check_rate(chips["baseline"])
+        return _cost_record(pricing.both_prepared(chips), self._record("baseline")["arrays"])
 
     def _point(self) -> Row:
         for stage in ("dense", "compressed", "placement", "cost"):
