@@ -80,3 +80,27 @@ def test_constraints_and_failures_steer_a_search():
 def test_an_unknown_objective_is_named():
     with pytest.raises(UserError, match="Did you mean 'area_mm2'"):
         search(objectives=["accuracy_crossbar_mean", "area_mm"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("one_thread")
+def test_a_search_over_real_points_goes_on_where_it_stopped(sweep_file, tmp_path, shared_store):
+    pytest.importorskip("optuna")
+    from experiments.progress import SILENT
+    from experiments.sweeping import sweep as sweeping
+    from experiments.sweeping.executors import InProcess
+
+    path = sweep_file(
+        '[sweep]\nmethod = "search"\npoints = 6\nbatch = 3\n"crossbar.adc_bits" = [4, 5, 6, 7, 8]\n'
+        '"device.mismatch" = { uniform = [0.0, 2.0] }'
+    )
+
+    def run(out):
+        return sweeping.run(sweeping.load(path), out, executor=InProcess(), store=shared_store, progress=SILENT)
+
+    whole = run(tmp_path / "a")
+    assert whole["status"].tolist() == ["done"] * 6
+    lines = (tmp_path / "a" / "points.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "a" / "points.jsonl").write_bytes(b"".join(lines[:4]))
+    assert run(tmp_path / "a").equals(whole)
+    assert run(tmp_path / "b").equals(whole)
