@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
@@ -432,6 +432,14 @@ def load(path: Path) -> Config:
     Raises UserError that names the file and, for each mistake, the key, the value, what is allowed and the
     nearest valid spelling.
     """
+    values = read(path)
+    if "sweep" in values:
+        raise UserError(f"{path} holds a [sweep]: run it with `ohmweave sweep {path}`.")
+    return validated(values, str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, not yet checked against any key; UserError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -439,13 +447,32 @@ def load(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The configuration file {str(path)!r} cannot be read: {error}") from None
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+_CONFIG = TypeAdapter(Config)
+
+
+def validated(values: Mapping[str, Any], where: str) -> Config:
+    """The configuration of plain values; UserError with a line per mistake, each beginning with `where`."""
     try:
-        return TypeAdapter(Config).validate_python(values)
+        return _CONFIG.validate_python(dict(values))
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in _sentences(error, Config))) from None
+        raise UserError("\n".join(f"{where}: {line}" for line in _sentences(error, Config))) from None
+
+
+def with_flagged_patterns(config: Config, args: Sequence[str]) -> Config:
+    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
+    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
+    for arg in args:
+        head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
+        if head == "prune":
+            prune.setdefault(rest, Prune())
+        elif head == "budget":
+            budget.setdefault(rest, Budget())
+    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
 
 
 def example_names() -> list[str]:

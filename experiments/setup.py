@@ -79,20 +79,16 @@ class Setup:
         return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment)
 
 
-def prepare(config: Config, name: str, progress: Progress) -> Setup:
-    """Build everything a configuration names; every mistake in it is a UserError here."""
+def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset | None = None) -> Setup:
+    """Build everything a configuration names; every mistake in it is a UserError here.
+
+    dataset: that of the configuration, where the caller has read it already (`load_data`).
+    """
     array = array_spec(config)
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
-    dataset = data.load(
-        config.data.name,
-        data_dir=Path(config.data.dir) if config.data.dir else None,
-        seed=config.seed,
-        train_limit=config.data.train_limit,
-        test_limit=config.data.test_limit,
-        progress=progress,
-    )
+    dataset = load_data(config, progress) if dataset is None else dataset
     network = models.build(
         config.network.name,
         in_channels=dataset.channels,
@@ -124,6 +120,18 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     )
 
 
+def load_data(config: Config, progress: Progress) -> data.Dataset:
+    """The data set of a configuration, as its seed splits it."""
+    return data.load(
+        config.data.name,
+        data_dir=Path(config.data.dir) if config.data.dir else None,
+        seed=config.seed,
+        train_limit=config.data.train_limit,
+        test_limit=config.data.test_limit,
+        progress=progress,
+    )
+
+
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
@@ -150,8 +158,8 @@ def device(config: Config) -> Device:
     return chosen if section.mismatch == 1 else chosen.scaled_error(section.mismatch)
 
 
-def array_spec(config: Config) -> ArraySpec:
-    """The arrays of a configuration: its [crossbar] keys with its [device]."""
+def array_spec(config: Config, cells: Device | None = None) -> ArraySpec:
+    """The arrays of a configuration: its [crossbar] keys with its [device]; cells: that device, if known already."""
     section = config.crossbar
     values = {key: getattr(section, key) for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
     for key in ("input_bits", "adc_bits"):
@@ -161,7 +169,7 @@ def array_spec(config: Config) -> ArraySpec:
             # Errors of nothing but zeros are ideal converters, which have a faster path.
             errors = kind(**vars(values[key]))
             values[key] = None if errors == kind(inl_shape=errors.inl_shape) else errors
-        return ArraySpec(device=device(config), **values)
+        return ArraySpec(device=device(config) if cells is None else cells, **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
 

@@ -14,10 +14,10 @@ from admm import Compressed
 from experiments import cli, data, models, pipeline, report, training
 from experiments import config as configuration
 from experiments.config import Config, Crossbar, DeviceSection
-from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
 from experiments.run_folder import RunFolder
 from experiments.setup import array_spec, prepare
+from experiments.stages import device_seed
 from hwmodels import estimate
 from hwmodels.errors import UserError
 

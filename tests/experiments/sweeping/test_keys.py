@@ -1,0 +1,172 @@
+"""Which key of the configuration changes which stage: the table of docs/sweeps.md, written by reasoning."""
+
+from dataclasses import asdict
+
+import pytest
+import safetensors.torch
+
+from experiments import models
+from experiments.config import Config
+from experiments.config import validated as config_of
+from experiments.sweeping.axes import all_keys, overlaid
+from experiments.sweeping.keys import STAGES, KeyMaker
+from hwmodels.errors import UserError
+
+EVERYTHING = set(STAGES)
+COMPRESSION = {"compressed", "placement", "chips", "cost"}  # and what follows from the compressed network
+PLACING = {"placement", "baseline", "chips", "cost"}  # both networks stand otherwise on arrays
+LEVELS = COMPRESSION | {"baseline"}  # weights have other levels, in both networks
+CHIPS, COST, NOTHING = {"chips"}, {"cost"}, set()
+
+TABLE = {
+    "seed": (1, EVERYTHING),
+    "network.name": ("lenet5", EVERYTHING),
+    "data.name": (None, EVERYTHING),  # other sets are not there in a test
+    "data.dir": ("elsewhere", NOTHING),  # by content, not by place
+    "data.train_limit": (500, EVERYTHING),
+    "data.test_limit": (100, EVERYTHING),
+    "train.epochs": (3, EVERYTHING),
+    "train.batch_size": (16, EVERYTHING),
+    "train.lr": (0.5, EVERYTHING),
+    "train.optimizer": ("sgd", EVERYTHING),
+    "train.momentum": (0.5, EVERYTHING),
+    "train.weight_decay": (0.5, EVERYTHING),
+    "train.schedule": ("constant", EVERYTHING),
+    "train.label_smoothing": (0.5, EVERYTHING),
+    "train.augment": ("shift", EVERYTHING),
+    "compress.order": ("sequential", COMPRESSION),
+    "compress.quantise": (False, COMPRESSION),
+    "compress.admm_epochs": (1, COMPRESSION),
+    "compress.update_every": (1, COMPRESSION),
+    "compress.rho": (0.5, COMPRESSION),
+    "compress.rho_growth": (1.5, COMPRESSION),
+    "compress.retrain_epochs": (1, COMPRESSION),
+    "compress.quantise_epochs": (1, COMPRESSION),
+    "compress.finish_epochs": (1, COMPRESSION),
+    "compress.lr": (0.5, COMPRESSION),
+    "compress.retrain_lr": (0.5, COMPRESSION),
+    "compress.finish_lr": (0.5, COMPRESSION),
+    "compress.optimizer": ("sgd", COMPRESSION),
+    "compress.momentum": (0.5, COMPRESSION),
+    "compress.weight_decay": (0.5, COMPRESSION),
+    "compress.lr_schedule": ("constant", COMPRESSION),
+    "compress.batch_size": (16, COMPRESSION),
+    "compress.rank": ("gain", COMPRESSION),
+    "compress.prune.fc1.filter": (8, COMPRESSION),
+    "compress.budget.fc*.keep": (0.5, COMPRESSION),
+    "crossbar.rows": (64, PLACING),
+    "crossbar.cols": (64, PLACING),
+    "crossbar.slices": (2, COMPRESSION),  # the baseline has as many slices as its own bits need
+    "crossbar.idle": ("hrs", LEVELS),
+    "crossbar.pair_subtraction": ("analog", PLACING),
+    "crossbar.input_bits": (6, PLACING),
+    "crossbar.dac_bits": (2, PLACING),
+    "crossbar.adc_bits": (6, CHIPS | COST),
+    "crossbar.cols_per_adc": (16, COST),
+    "crossbar.adc_range": ("full", PLACING),
+    "crossbar.r_word_ohm": (1.0, PLACING),
+    "crossbar.r_bit_ohm": (1.0, PLACING),
+    "crossbar.r_source_ohm": (1.0, PLACING),
+    "crossbar.r_sink_ohm": (1.0, PLACING),
+    "crossbar.t_read_s": (2e-7, COST),
+    "device.preset": ("hfox", LEVELS),
+    "device.levels": (4, LEVELS),
+    "device.stuck_at_lrs": (0.01, CHIPS),
+    "device.stuck_at_hrs": (0.01, CHIPS),
+    "device.mismatch": (0.5, CHIPS),
+    "hardware.library": ("forms-32nm", COST),
+    "hardware.adc_model": ("andrulis", COST),
+    "hardware.node_nm": (16.0, COST),
+    "hardware.execution": ("layer-by-layer", COST),
+    "hardware.frame_rate_hz": (10.0, COST),
+    "hardware.replicas.fc1": (2, COST),
+    "hardware.baseline_bits": (5, {"baseline", "cost"}),
+    "simulate.seeds": (3, NOTHING),  # how many chips, not which
+    "simulate.batch_size": (32, EVERYTHING),  # accuracies are measured in these batches
+    "simulate.calibration_samples": (64, PLACING),
+    "simulate.t_s": (10.0, CHIPS),
+    "simulate.temperature_k": (320.0, CHIPS),
+}
+BASE = Config().resolved()
+NEEDS = {
+    "compress.quantise": {"compress.prune.fc1.filter": 8},
+    "compress.momentum": {"compress.optimizer": "sgd"},
+    "compress.quantise_epochs": {"compress.order": "sequential"},
+    "hardware.library": {"crossbar.adc_bits": 4},  # what both libraries list
+}
+
+
+def changed(changes, base=None):
+    """Stages whose keys differ between a configuration and the same with some keys changed."""
+    base = BASE if base is None else base
+    maker = KeyMaker()
+    before, after = maker.keys(config_of(base, "base")), maker.keys(config_of(overlaid(base, changes), "changed"))
+    return {stage for stage, key in asdict(before).items() if key != asdict(after)[stage]}
+
+
+def test_the_table_has_every_key():
+    reports = {key for key in all_keys() if key.startswith("report.")}
+    in_it = {next((key for key in all_keys() if name == key or name.startswith(f"{key}.")), name) for name in TABLE}
+    assert in_it | {"network.weights"} | reports == set(all_keys())
+
+
+@pytest.mark.parametrize("key", [key for key in TABLE if key != "data.name"])
+def test_a_key_changes_the_stages_that_read_it(key):
+    value, stages = TABLE[key]
+    assert changed({key: value}, overlaid(BASE, NEEDS.get(key, {}))) == stages
+
+
+def test_an_array_sized_constraint_ties_compression_to_the_array():
+    base = overlaid(BASE, {"compress.prune.fc1.block": 0.5})
+    assert changed({"crossbar.rows": 64}, base) == EVERYTHING - {"dense"}
+    assert changed({"crossbar.adc_bits": 6}, base) == CHIPS | COST
+
+
+def test_without_quantisation_levels_do_not_reach_compression():
+    base = overlaid(BASE, {"compress.quantise": False, "compress.prune.fc1.filter": 8})
+    assert changed({"device.levels": 4}, base) == PLACING
+
+
+def test_leaving_the_converters_out_changes_calibration():
+    assert changed({"crossbar.adc_bits": "ideal"}) == PLACING
+
+
+def test_errors_of_a_device_that_verifies_its_writing_change_the_cost_of_it():
+    base = overlaid(BASE, {"device.preset": "pcm-like"})
+    expected = CHIPS | COST if _verifies("pcm-like") else CHIPS
+    assert changed({"device.mismatch": 0.5}, base) == expected
+    verifying = next(name for name in _presets() if _verifies(name))
+    assert changed({"device.stuck_at_lrs": 0.02}, overlaid(BASE, {"device.preset": verifying})) == CHIPS | COST
+
+
+def _presets():
+    from hwmodels import Device
+
+    return Device.names()
+
+
+def _verifies(name):
+    from hwmodels import Device
+
+    return Device.load(name).write_verify is not None
+
+
+def test_weights_count_by_content(tmp_path):
+    network = models.build("digits-conv", in_channels=1, classes=10, image_size=8)
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
+    for path, shift in zip(paths, (0, 0, 1), strict=True):
+        safetensors.torch.save_file({k: v + shift for k, v in network.state_dict().items()}, path)
+    base = overlaid(BASE, {"network.weights": str(paths[0])})
+    assert changed({"network.weights": str(paths[1])}, base) == NOTHING
+    assert changed({"network.weights": str(paths[2])}, base) == EVERYTHING
+    assert changed({"network.weights": str(paths[0])}) == EVERYTHING
+
+
+def test_a_contradiction_is_the_users_to_resolve():
+    for changes, message in (
+        ({"crossbar.slices": 9}, "weight levels"),
+        ({"crossbar.adc_bits": 12}, "12-bit ADC"),
+        ({"device.preset": "yuan"}, "yuan2019"),
+    ):
+        with pytest.raises(UserError, match=message):
+            changed(changes)
