@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,8 @@ import tyro
 from hwmodels.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from hwmodels import Device
+    from hwmodels.devices.effects import Conduction
     from mapping import Placement
     from mapping.pieces import Piece
 
@@ -39,6 +41,8 @@ class _Netlist:
     volts: Annotated[str | None, tyro.conf.arg(metavar="V|FILE")] = None
     """One voltage for every driven word line [V], or a CSV file with a line of voltages per input; default: the
     device's read voltage."""
+    nonlinear: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Cells with the I–V of their device, verified at its read voltage; without it linear, as networks take them."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw voltages, cell currents and what the wires take (.svg, .png or .pdf)."""
     check: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -101,7 +105,7 @@ def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     """Write the netlist, and what else was asked for."""
     from crossbar import solve, write_netlist
     from crossbar.array_circuit import circuit
-    from hwmodels import program
+    from hwmodels import conductance_from_chord, program
 
     spec, contents = placement.array, pieces[0].contents
     g = contents.target
@@ -114,7 +118,9 @@ def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     v = np.zeros((len(asked), len(array.g)))
     v[:, lines.start : lines.stop] = asked
     out = flags.out or Path(f"{pieces[0].layer.label}-array-{contents.number}.cir")
-    law = spec.device.conduction
+    law = _law(spec.device) if flags.nonlinear else None
+    if law is not None:
+        array = replace(array, g=conductance_from_chord(array.g, spec.device.read_voltage_v, law))
     write_netlist(out, array.g, v, *array.wires, wiring=array.wiring, conduction=law)
     solution = solve(array.g, v, *array.wires, wiring=array.wiring, conduction=law)
     if not flags.quiet:
@@ -135,6 +141,13 @@ def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
         device_figures.save(maps(array, solution, name), flags.figure)
         print(f"Picture: {flags.figure}")
     print(f"Netlist: {out}")
+
+
+def _law(device: Device) -> Conduction:
+    """The I–V of a device that has one."""
+    if device.conduction is None:
+        raise UserError(f"{device.name} has no [conduction]: its cells are linear, leave --nonlinear out.")
+    return device.conduction
 
 
 def _lines(pieces: list[Piece], part: int) -> slice:

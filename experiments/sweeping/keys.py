@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,10 @@ REVISIONS: dict[Stage, int] = {"dense": 1, "compressed": 1, "baseline": 1, "plac
 _TEXT = ("name", "technology", "description", "sources", "unverified")
 """Fields of a device that only people read."""
 
+_NOT_PLACED = ("adc_bits", "adc_errors", "dac_errors", "cols_per_adc", "t_read_s")
+"""Fields of an array that neither placing nor calibrating reads, but for the exceptions in `_placement_values`."""
+
+_ARRAY = TypeAdapter(ArraySpec)
 _DEVICE = TypeAdapter(Device)
 _LIBRARY = TypeAdapter(Library)
 _PLAN = TypeAdapter(Plan)
@@ -107,8 +111,9 @@ class KeyMaker:
         chips = {
             "placement": placement,
             "device": self._device_values(array.device),
-            "adc_bits": array.adc_bits,
-            "conditions": [conditions.t_s, conditions.temperature_k],
+            "converters": [_electrical(array)[name] for name in ("adc_bits", "adc_errors", "dac_errors")],
+            "columns_per_converter": None if array.adc_errors is None else array.columns_per_converter,
+            "conditions": asdict(conditions),
         }
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
@@ -164,18 +169,14 @@ class KeyMaker:
         return self._data[key]
 
     def _plan_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
-        named = [
-            repr(config.compress),
-            array.rows,
-            array.cols,
-            array.slices,
-            array.idle,
-            array.device.level_conductances().tolist(),
-        ]
+        named = [repr(config.compress), _electrical(array), array.device.level_conductances().tolist()]
         plan = self._once(
             "plan", named, lambda: digest(_PLAN.dump_python(compression_plan(config, array), mode="json"))
         )
-        return {"plan": plan, "batch_size": config.compress.batch_size or config.train.batch_size}
+        values = {"plan": plan, "batch_size": config.compress.batch_size or config.train.batch_size}
+        if config.compress.purify is None:
+            return values
+        return values | {"purify": [config.compress.purify, config.simulate.calibration_samples]}
 
     def _device_values(self, cells: Device) -> dict[str, Any]:
         # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
@@ -202,8 +203,14 @@ class KeyMaker:
 
 
 def _flat(section: Any) -> dict[str, Any]:
-    """The keys of a section without sections of its own."""
-    return {name: getattr(section, name) for name in section.__dataclass_fields__}
+    """The keys of a section, its own sections among them, as plain values."""
+    return asdict(section)
+
+
+def _electrical(array: ArraySpec) -> dict[str, Any]:
+    """The fields of an array besides its device, as plain values."""
+    values = _ARRAY.dump_python(array, mode="json")
+    return {name: value for name, value in values.items() if name != "device"}
 
 
 def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
@@ -212,14 +219,17 @@ def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
 
 def _placement_values(array: ArraySpec, calibration: int) -> dict[str, Any]:
     """What placing and calibrating read: of the converters only whether there are any and how their range is found."""
-    device = array.device
+    device, values = array.device, _electrical(array)
+    for name in _NOT_PLACED:
+        del values[name]
+    if array.adc_range_per == "converter":
+        values["columns_per_converter"] = array.columns_per_converter
     return {
-        "shape": [array.rows, array.cols, array.slices, array.idle, array.pair_subtraction],
+        "array": values,
         "levels_s": device.level_conductances().tolist(),
         "range_s": [device.g_min_s, device.g_max_s],
-        "inputs": [array.input_bits, array.dac_bits],
-        "converters": [array.adc_bits is not None, array.adc_range if array.adc_bits is not None else None],
-        "wires_ohm": [array.r_word_ohm, array.r_bit_ohm, array.r_source_ohm, array.r_sink_ohm],
+        # A range on the grid holds as many steps as the converter has codes.
+        "converters": array.adc_bits if array.adc_range == "grid" else array.adc_bits is not None,
         "calibration_samples": calibration,
     }
 

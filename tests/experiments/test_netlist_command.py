@@ -56,6 +56,27 @@ def test_ngspice_gives_the_currents_that_the_network_sees(placement, tmp_path, c
     assert "ngspice agrees to" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
+def test_cells_with_their_own_law(placement, tmp_path, capsys):
+    """Verified at the read voltage and read there, they draw within a percent of linear cells, and not the same."""
+    folder, _ = placement
+    found = {}
+    for flag in ([], ["--nonlinear"]):
+        out = tmp_path / f"a{len(flag)}.cir"
+        assert command(["netlist", str(folder), "--array", "0", "--out", str(out), "--check", *flag]) == 0
+        assert float(capsys.readouterr().out.split("ngspice agrees to ")[1].split()[0]) < 1e-6
+        found[len(flag)] = run_netlist(out, 4)
+    assert np.allclose(found[0], found[1], rtol=0.01)
+    assert not np.allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_linear_devices_have_no_law(tmp_path, capsys):
+    made = mapping.place(nn.Linear(4, 3), ArraySpec(rows=8, cols=4, device="yuan2019"), torch.rand(4, 4))
+    made.save(tmp_path / "placement")
+    assert command(["netlist", str(tmp_path), "--array", "0", "--nonlinear"]) == 2
+    assert "its cells are linear" in capsys.readouterr().err
+
+
 def test_the_picture_and_the_default_voltage(placement, tmp_path, capsys, monkeypatch):
     folder, made = placement
     monkeypatch.chdir(tmp_path)

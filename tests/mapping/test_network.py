@@ -364,7 +364,7 @@ def test_time_and_temperature_reach_the_cells(ideal):
     device = Device.load("pcm-like").with_(stuck_at_lrs=0.0, stuck_at_hrs=0.0)
     layer = nn.Linear(6, 3, bias=False)
     placement = mapping.place(layer, ideal.with_(device=device, idle="hrs"), torch.rand(8, 6))
-    conditions = mapping.Conditions(t_s=86400.0)
+    conditions = mapping.Conditions(t_s=86400.0, read_noise=False)
     chip = mapping.CrossbarNetwork(placement, seed=5, conditions=conditions)
     g = {
         piece.sign: conductances_at(

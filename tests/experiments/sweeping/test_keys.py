@@ -52,6 +52,21 @@ TABLE = {
     "compress.lr_schedule": ("constant", COMPRESSION),
     "compress.batch_size": (16, COMPRESSION),
     "compress.rank": ("gain", COMPRESSION),
+    "compress.accumulate": (2, COMPRESSION),
+    "compress.distill": (0.5, COMPRESSION),
+    "compress.distill_temperature": (2.0, COMPRESSION),
+    "compress.precision": ("bfloat16", COMPRESSION),
+    "compress.purify": (0.01, COMPRESSION),
+    "compress.quantise_steps": (2, COMPRESSION),
+    "compress.rho_rule": ("balance", COMPRESSION),
+    "compress.rho_threshold": (5.0, COMPRESSION),
+    "compress.slr_m": (50.0, COMPRESSION),
+    "compress.slr_r": (0.2, COMPRESSION),
+    "compress.slr_step": (0.5, COMPRESSION),
+    "compress.solver": ("slr", COMPRESSION),
+    "compress.step_ratio": (1.5, COMPRESSION),
+    "compress.steps": (3, COMPRESSION),
+    "compress.stop": (1e-3, COMPRESSION),
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
     "crossbar.rows": (64, PLACING),
@@ -68,6 +83,23 @@ TABLE = {
     "crossbar.r_bit_ohm": (1.0, PLACING),
     "crossbar.r_source_ohm": (1.0, PLACING),
     "crossbar.r_sink_ohm": (1.0, PLACING),
+    "crossbar.encoding": ("offset", LEVELS),
+    "crossbar.fragment": (4, COMPRESSION),  # the baseline of a polarised chip is one of pairs
+    "crossbar.offset_correction": ("analog", PLACING),
+    "crossbar.pair_layout": ("columns", PLACING),
+    "crossbar.slice_bits": ([2, 2], LEVELS),
+    "crossbar.slice_layout": ("columns", PLACING),
+    "crossbar.signed_inputs": ("twos_complement", PLACING),
+    "crossbar.input_percentile": (99.0, PLACING),
+    "crossbar.input_full_scale": (2.0, PLACING),
+    "crossbar.adc_range_per": ("converter", PLACING),
+    "crossbar.adc_percentile": (99.0, PLACING),
+    "crossbar.adc_errors.offset_lsb": (0.5, CHIPS),
+    "crossbar.dac_errors.gain": (0.05, CHIPS),
+    "crossbar.r_access_ohm": (1.0, PLACING),
+    "crossbar.both_ends": (True, PLACING),
+    "crossbar.unused_rows": ("grounded", PLACING),
+    "crossbar.wire_model": ("fast", PLACING),
     "crossbar.t_read_s": (2e-7, COST),
     "device.preset": ("hfox", LEVELS),
     "device.levels": (4, LEVELS),
@@ -86,12 +118,26 @@ TABLE = {
     "simulate.calibration_samples": (64, PLACING),
     "simulate.t_s": (10.0, CHIPS),
     "simulate.temperature_k": (320.0, CHIPS),
+    "simulate.read_noise": (False, CHIPS),
 }
 BASE = Config().resolved()
 NEEDS = {
     "compress.quantise": {"compress.prune.fc1.filter": 8},
     "compress.momentum": {"compress.optimizer": "sgd"},
     "compress.quantise_epochs": {"compress.order": "sequential"},
+    "compress.distill_temperature": {"compress.distill": 0.5},
+    "compress.quantise_steps": {"compress.order": "sequential"},
+    "compress.rho_threshold": {"compress.rho_rule": "balance"},
+    "compress.slr_m": {"compress.solver": "slr"},
+    "compress.slr_r": {"compress.solver": "slr"},
+    "compress.slr_step": {"compress.solver": "slr"},
+    "compress.step_ratio": {"compress.steps": 3},
+    "crossbar.fragment": {"crossbar.encoding": "polarised"},
+    "crossbar.offset_correction": {"crossbar.encoding": "offset"},
+    "crossbar.slice_layout": {"crossbar.slices": 2},
+    "crossbar.input_percentile": {"crossbar.input_range": "percentile", "crossbar.input_percentile": 90.0},
+    "crossbar.input_full_scale": {"crossbar.input_range": "fixed", "crossbar.input_full_scale": 3.0},
+    "crossbar.adc_percentile": {"crossbar.adc_range": "percentile", "crossbar.adc_percentile": 90.0},
     "hardware.library": {"crossbar.adc_bits": 4},  # what both libraries list
 }
 
@@ -104,10 +150,15 @@ def changed(changes, base=None):
     return {stage for stage, key in asdict(before).items() if key != asdict(after)[stage]}
 
 
+def test_a_rule_of_ranges_comes_with_its_number():
+    """It cannot change alone, so it has no row in the table."""
+    assert changed({"crossbar.input_range": "fixed", "crossbar.input_full_scale": 3.0}) == PLACING
+
+
 def test_the_table_has_every_key():
     reports = {key for key in all_keys() if key.startswith("report.")}
     in_it = {next((key for key in all_keys() if name == key or name.startswith(f"{key}.")), name) for name in TABLE}
-    assert in_it | {"network.weights"} | reports == set(all_keys())
+    assert in_it | {"network.weights", "crossbar.input_range"} | reports == set(all_keys())
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "data.name"])
