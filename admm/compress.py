@@ -18,7 +18,8 @@ from torch.nn.functional import cross_entropy
 
 from admm import retrain, solver
 from admm import state as states
-from admm.compressed import HISTORY, RESIDUALS, Compressed, total
+from admm.compressed import CHOICES, HISTORY, RESIDUALS, Compressed, total
+from admm.constraints import Solution
 from admm.epoch import DivergenceError, Loss, mean_loss, own_randomness, train_epoch
 from admm.layers import masks_of, resolve, resolve_budgets
 from admm.plan import Plan
@@ -125,6 +126,7 @@ class _Run:
             stages=accuracy,
             layers={name: layer.plan() for name, layer in self.layers.items()},
             budgets=self.budgets,
+            choices=pd.DataFrame(self.state.choices, columns=list(CHOICES)),
         )
         violations = compressed.violations()
         if any(violations.values()):
@@ -136,7 +138,7 @@ class _Run:
     def _enter(self, stage: Stage) -> None:
         state = self.state
         if stage.masked and not state.masks:
-            state.masks, state.signs = self._supports()
+            state.masks, state.signs = self._supports(stage)
             retrain.apply_masks(self.layers, state.masks, state.signs)
         if stage.name in ("quantise", "finish") and "pruned" not in state.accuracy:
             state.accuracy["pruned"] = self._evaluated()  # there was nothing to prune
@@ -157,7 +159,7 @@ class _Run:
                 for name, copies in state.copies.items()
             }
         state.rho = self.schedule.rho
-        masks, signs = (state.masks, state.signs) if state.masks or not stage.prune else self._supports()
+        masks, signs = (state.masks, state.signs) if state.masks or not stage.prune else self._supports(stage)
         return {
             name: solver.begin(
                 layer, masks.get(name), prune=stage.prune, quantise=stage.quantise, signs=signs.get(name)
@@ -165,11 +167,14 @@ class _Run:
             for name, layer in self.layers.items()
         }
 
-    def _supports(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _supports(self, stage: Stage) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What pruning keeps of the weights as they are, and the signs that polarised layers get."""
         weights = {name: layer.weight.detach() for name, layer in self.layers.items()}
         signs = {name: s for name, layer in self.layers.items() if (s := layer.signs(weights[name])) is not None}
-        return masks_of(self.layers, weights, signs, self.budgets), signs
+        solutions: list[Solution] = []
+        masks = masks_of(self.layers, weights, signs, self.budgets, solutions)
+        self.state.account(stage.name, len(self.state.rows), self.budgets, solutions)
+        return masks, signs
 
     def _leave(self, stage: Stage) -> None:
         state = self.state
@@ -254,7 +259,10 @@ class _Run:
         state, growth = self.state, self.schedule.rho_growth
         if not stage.updates_after(state.done, self.schedule.update_every):
             return []
-        live = solver.choose(state.copies, self.budgets if stage.prune else ())
+        solutions: list[Solution] = []
+        live = solver.choose(state.copies, self.budgets if stage.prune else (), solutions)
+        if stage.prune:
+            state.account(stage.name, number, self.budgets, solutions)
         found = [r for name, copies in state.copies.items() for r in solver.update(copies, state.rho, live.get(name))]
         state.record(stage.name, number, found)
         for copies in state.copies.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from admm import checkpoint
 from admm.compressed import grid_tree, tree_grid
+from admm.constraints import Budget, Shared, Solution
 from admm.layers import Layer
 from admm.plan import Plan
 from admm.solver import Copies, Residuals
@@ -29,7 +31,7 @@ class State:
     each layer (empty in stages without ADMM); masks, grids: as in `Compressed`, once they are fixed;
     signs: int8, those of the fragments of polarised layers, fixed with the masks;
     best: lowest training loss of the projected model in stage "finish", and that model's state;
-    rows, residuals: the histories so far; accuracy: the stage accuracies known so far.
+    rows, residuals, choices: the histories so far; accuracy: the stage accuracies known so far.
     """
 
     rho: float
@@ -42,6 +44,7 @@ class State:
     best: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     residuals: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[dict[str, Any]] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
 
     def live(self, name: str) -> Tensor:
@@ -56,6 +59,16 @@ class State:
                 "dual_relative": r.dual / r.norm if r.norm else math.nan,
             }
             self.residuals.append({"stage": stage, "epoch": epoch, "rho": self.rho, **vars(r), **relative})
+
+    def account(self, stage: str, epoch: int, budgets: Sequence[Shared], solutions: Sequence[Solution]) -> None:
+        """Add what the projections on hardware budgets chose, a row for each layer."""
+        limits = [budget.limit for budget in budgets if isinstance(budget, Budget)]
+        for limit, solved in zip(limits, solutions, strict=True):
+            choice = solved.choice
+            whole = {"total": choice.cost, "limit": limit, "kept": choice.value, "bound": choice.bound}
+            for layer, option in solved.options.items():
+                row = {"stage": stage, "epoch": epoch, "layer": layer, **option._asdict(), **whole}
+                self.choices.append(row | {"exact": choice.exact})
 
 
 def save(
