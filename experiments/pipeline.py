@@ -20,7 +20,7 @@ from torch import nn
 import admm
 import mapping
 from admm import Compressed
-from experiments import record, report, training
+from experiments import budget_record, floor_search, record, report, training
 from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
@@ -67,6 +67,23 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
             report.write(made, tables, out, formats=config.report.figures)
             folder.write(RESULT, made)
             task.advance()
+    return made
+
+
+def compress(config: Config, out: Path, *, name: str, command: str, progress: Progress) -> dict[str, Any]:
+    """The first stages of `run`: train, compress, place and price, and write what compression found.
+
+    `run` with the same configuration in the same folder goes on from here. Returns the record that `compress.json`
+    holds. Raises UserError as `run`.
+    """
+    setup = prepare(config, name, progress)
+    with RunFolder(out, config, name, inputs(config)) as folder:
+        dense = _dense(setup, folder, progress)
+        compressed = _compress(setup, folder, dense.network, progress)
+        placement = _place(setup, folder, compressed, progress)
+        _, cost = _price(setup, folder, dense.network, placement, progress)
+        made = budget_record.build(setup, compressed, cost, command, dense.accuracy, folder.read(floor_search.TRIED))
+        budget_record.write(made, compressed, setup.plan, out)
     return made
 
 
@@ -149,19 +166,27 @@ def _compress(setup: Setup, folder: RunFolder, network: nn.Module, progress: Pro
     """Compress with ADMM, or read the finished compression."""
     state = folder.state / "compressed"
     if folder.read(COMPRESSED) is None:
-        with _timed(folder, "compress"), progress.task("Compressing", setup.compression_epochs) as task:
-            compressed = admm.compress(
-                network,
-                setup.plan,
-                progress.track(setup.compression_batches(), "epoch"),
-                _test_accuracy(setup),
-                seed=setup.config.seed,
-                checkpoint_dir=state / "checkpoint",
-                on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
-            )
+        with _timed(folder, "compress"):
+            if setup.target is not None and setup.target.limit is None:
+                compressed = floor_search.smallest(setup, folder, network, _test_accuracy(setup), progress)
+            else:
+                compressed = _compress_once(setup, state, network, progress)
             compressed.save(state)
         folder.write(COMPRESSED, {"stages": compressed.stages})
     return Compressed.load(state, network)
+
+
+def _compress_once(setup: Setup, state: Path, network: nn.Module, progress: Progress) -> Compressed:
+    with progress.task("Compressing", setup.compression_epochs) as task:
+        return admm.compress(
+            network,
+            setup.plan,
+            progress.track(setup.compression_batches(), "epoch"),
+            _test_accuracy(setup),
+            seed=setup.config.seed,
+            checkpoint_dir=state / "checkpoint",
+            on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
+        )
 
 
 def _place(setup: Setup, folder: RunFolder, compressed: Compressed, progress: Progress) -> Placement:

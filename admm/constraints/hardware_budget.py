@@ -1,8 +1,8 @@
 """A budget in hardware for a whole network: which word and bit lines stay in which layer is found by projection.
 
 A layer of ⌈r / R⌉ · ⌈c / C⌉ arrays costs less only when a strip of rows, a strip of columns or an array is freed, so
-the costs of single rows and columns do not add up. What adds up over the layers is the cost of *options*: a layer keeps r
-rows and c columns of its matrix. Options along fixed orders of rows and columns make the projection a multiple-choice
+the costs of single rows and columns do not add up. What adds up over the layers is the cost of *options*: a layer keeps
+r rows and c columns of its matrix. Options along fixed orders of rows and columns make the projection a multiple-choice
 knapsack, solved exactly (`constraints.knapsack`).
 """
 
@@ -191,15 +191,16 @@ class _Sorted:
         """bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing gains."""
         keep_rows = _top(self.energy.sum(2), rows)
         keep_cols = _top(self.energy.sum(1), cols)
-        before = -1.0
+        kept = keep_rows[:, :, None] & keep_cols[:, None, :]
+        before = float(self.energy[kept].sum())
         for _ in range(_ROUNDS):
+            keep_rows = _top((self.energy * keep_cols[:, None, :]).sum(2), rows)
+            keep_cols = _top((self.energy * keep_rows[:, :, None]).sum(1), cols)
             crossing = keep_rows[:, :, None] & keep_cols[:, None, :]
-            now = float((self.energy * crossing).sum())
+            now = float(self.energy[crossing].sum())
             if now <= before * (1 + 1e-12):
                 break
             kept, before = crossing, now
-            keep_rows = _top((self.energy * keep_cols[:, None, :]).sum(2), rows)
-            keep_cols = _top((self.energy * keep_rows[:, :, None]).sum(1), cols)
         return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, self.shape))).to(self.device)
 
 

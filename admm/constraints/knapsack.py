@@ -46,7 +46,7 @@ def choose(values: Sequence[np.ndarray], costs: Sequence[np.ndarray], limit: flo
     if cheapest > room:
         raise UserError(f"The cheapest options cost {cheapest:g} together, more than the limit of {limit:g}.")
     rests = [_Relaxed(items[i:]) for i in range(len(items) + 1)]
-    bound = rests[0].value(room)
+    bound = float(rests[0].value(room))
     states = _States(np.zeros(1), np.zeros(1))
     # The greedy sums round otherwise than the states do: its room is a little tighter than theirs.
     enough = _greedy(items, limit + _ROUNDING * abs(limit) / 2) - _ROUNDING * abs(bound)
@@ -99,10 +99,9 @@ class _Relaxed:
         self._room = np.append(0.0, np.cumsum(cost[order]))
         self._value = np.append(0.0, np.cumsum(value[order])) + sum(float(item.value[0]) for item in items)
 
-    def value(self, room: np.ndarray | float) -> np.ndarray | float:
+    def value(self, room: np.ndarray | float) -> np.ndarray:
         """The bound for so much room, which is at least `base`."""
-        found = np.interp(np.asarray(room) - self.base, self._room, self._value)
-        return float(found) if np.ndim(room) == 0 else found
+        return np.interp(np.asarray(room) - self.base, self._room, self._value)
 
 
 def _greedy(items: Sequence[_Item], room: float) -> float:
