@@ -140,7 +140,7 @@ def answer(record: dict[str, Any]) -> str:
         f"{weights['kept']} of {weights['total']} weights stay.",
         f"Budget of {target['kind']}: {target['limit']:.5g}{unit}; chosen options {target['options']:.5g}, placed "
         f"{target['placed']:.5g} (unpruned {target['unpruned']:.5g}, smallest possible {target['smallest']:.5g}).",
-        f"The last projection keeps {100 * (1 - target['gap']):.4g} % of its Lagrangian bound (for these options only).",
+        f"The last projection keeps {100 * (1 - target['gap']):.4g} % of its Lagrangian bound for these options.",
         "",
         as_table(
             ("layer", "rows", "columns", f"cost [{unit.strip()}]"),

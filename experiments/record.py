@@ -15,6 +15,7 @@ from torch import Tensor
 from admm import Compressed
 from crossbar import ArraySpec
 from experiments import tornado
+from experiments.budget_record import budget_account
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -105,7 +106,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "assumptions": assumptions(setup, outcome),
         "sources": sources(setup, outcome),
     }
-    tables = {
+    tables: dict[str, pd.DataFrame] = {
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
         "layers": layers,
@@ -117,6 +118,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
+    if len(compressed.choices):
+        tables["choices"] = compressed.choices
     return record, tables
 
 
@@ -201,6 +204,7 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
             f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
             f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
         )
+    found += _missed(setup, outcome)
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
     found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
@@ -208,6 +212,15 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
         fields = ", ".join(setup.array.device.unverified)
         found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
     return found
+
+
+def _missed(setup: Setup, outcome: Outcome) -> list[str]:
+    """A sentence where the placed network takes more than the target allows."""
+    if setup.target is None:
+        return []
+    account = budget_account(setup, setup.target, outcome.compressed, outcome.cost["placed"])
+    over = f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
+    return [] if account["met"] else [over]
 
 
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:

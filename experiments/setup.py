@@ -119,7 +119,9 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     target = asked_target(config)
     budgets: list[Shared] = []
     if target is not None:
-        budgets.append(ChipCost.of(network, pricing, array, baseline, calibration).budget(target))
+        budgets.append(
+            ChipCost.of(network, pricing, array, baseline, calibration).budget(target, config.compress.measure)
+        )
     plan = compression_plan(config, array, budgets)
     planned = stages(plan, resolve(plan, network).values())
     resolve_budgets(plan, network)

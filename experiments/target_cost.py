@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -60,9 +61,10 @@ class ChipCost:
             rate_hz=rate,
         )
 
-    def budget(self, target: Target) -> Budget:
+    def budget(self, target: Target, measure: Literal["energy", "share"] = "energy") -> Budget:
         """The budget that ADMM projects on. The last layer keeps all its columns: they are the network's outputs.
 
+        measure: see `Budget`. A target without a limit gets the unpruned network's cost.
         Raises UserError, naming the smallest possible value, for a target that no choice of the options meets.
         """
         weights = sum(shape.weights for shape in self.shapes.values())
@@ -72,6 +74,7 @@ class ChipCost:
             1.0,
             array=(self.array.rows, self.array.cols),
             whole_cols=[list(self.shapes)[-1]],
+            measure=measure,
         )
         if target.limit is None:
             return replace(budget, limit=budget.largest)
@@ -80,8 +83,8 @@ class ChipCost:
             reached = weights / budget.smallest if target.kind == "reduction" else budget.smallest
             most = "the largest possible reduction" if target.kind == "reduction" else f"the smallest {target.kind}"
             raise UserError(
-                f"compress.limit: {target.text(target.limit)} is impossible; {most} that pruning rows and columns "
-                f"reaches here is {target.text(reached)}. Ask for that, or choose another array or library."
+                f"compress.limit: {target.text(target.limit)} is impossible; {most} that pruning "
+                f"rows and columns reaches is {target.text(reached)}. Ask for that, or choose another array or library."
             )
         return replace(budget, limit=limit)
 
