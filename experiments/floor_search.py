@@ -29,6 +29,8 @@ from hwmodels.errors import UserError
 TRIES = 6
 """Budgets that a search tries at most; the ends of the bracket are then (largest / smallest)^(1/64) apart."""
 TRIED = "state/search.json"
+_CLOSE = 1e-3
+"""Budgets nearer to one another than this share are one."""
 
 
 def smallest(
@@ -63,7 +65,7 @@ class _Search:
     def run(self) -> Compressed:
         """Bracket and bisect; with no success at all, the largest budget is the last try."""
         tries: list[dict[str, Any]] = self.folder.read(TRIED) or []
-        bracket = _Bracket(self.budget.smallest, self.budget.largest, whole=self.budget_is_whole)
+        bracket = Bracket.of(self.budget.smallest, self.budget.largest, whole=self.budget_is_whole)
         for number in range(TRIES + 1):
             limit = bracket.middle() if number < TRIES else None
             if limit is None and bracket.best is not None:
@@ -134,21 +136,31 @@ class _Search:
 
 
 @dataclass
-class _Bracket:
-    """What is left of the range of budgets: none below `low` is known to keep the floor, try `best` takes `high`."""
+class Bracket:
+    """What is left of the range of budgets: `low` and less do not keep the floor, try `best` does at `high`.
 
+    smallest: the least that is possible; whole: budgets are counts.
+    """
+
+    smallest: float
     low: float
     high: float
     whole: bool
     best: int | None = None
 
+    @staticmethod
+    def of(smallest: float, largest: float, *, whole: bool) -> Bracket:
+        """The whole range, `smallest` within it."""
+        return Bracket(smallest, smallest - 1 if whole else smallest * (1 - 2 * _CLOSE), largest, whole)
+
     def middle(self) -> float | None:
         """The next limit to try; None when the bracket is closed."""
-        middle = math.sqrt(self.low * self.high)
+        middle = math.sqrt(max(self.low, self.smallest) * self.high)
         if self.whole:
-            middle = float(math.floor(middle))
-        started = self.low * (1 + 1e-3) < middle < self.high * (1 - 1e-3)
-        return middle if started else None
+            middle = max(math.floor(middle), math.floor(self.low) + 1)
+        middle = max(middle, self.smallest)
+        inside = self.low * (1 + _CLOSE) < middle < self.high * (1 - _CLOSE)
+        return float(middle) if inside else None
 
     def narrowed(self, number: int, row: dict[str, Any], floor: float) -> None:
         """Take in a try."""

@@ -16,6 +16,7 @@ from admm import Compressed
 from crossbar import ArraySpec
 from experiments import tornado
 from experiments.budget_record import budget_account
+from experiments.floor_search import held_out_accuracy
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -215,12 +216,18 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
 
 
 def _missed(setup: Setup, outcome: Outcome) -> list[str]:
-    """A sentence where the placed network takes more than the target allows."""
+    """A sentence each where the placed network takes more than the target allows, or misses the accuracy floor."""
     if setup.target is None:
         return []
+    found, floor = [], setup.config.compress.accuracy_floor
     account = budget_account(setup, setup.target, outcome.compressed, outcome.cost["placed"])
-    over = f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
-    return [] if account["met"] else [over]
+    if not account["met"]:
+        found.append(
+            f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
+        )
+    if floor is not None and (reached := held_out_accuracy(setup, outcome.compressed.model)) < floor:
+        found.append(f"The accuracy floor of {floor:g} is missed: {reached:.4f} of the held-out samples are right.")
+    return found
 
 
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:

@@ -114,3 +114,6 @@ def test_a_floor_that_is_missed_is_no_success(capsys, tmp_path):
     assert command([*args, "--target-arrays", "10", "--out", "o", "-q"]) == 2
     assert "The accuracy floor of 0.99 is missed" in capsys.readouterr().err
     assert (tmp_path / "o" / "compress.json").exists()
+    assert command(["run", "o/config.toml", "--out", "o", "-q"]) == 0
+    warnings = json.loads((tmp_path / "o" / "result.json").read_text())["warnings"]
+    assert any("The accuracy floor of 0.99 is missed" in warning for warning in warnings)

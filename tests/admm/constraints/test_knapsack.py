@@ -77,5 +77,6 @@ def test_thinned_states_stay_sound(monkeypatch):
     monkeypatch.undo()
     best = choose(values, costs, 2.5)
     assert best.exact
+    assert not found.exact
     assert found.cost <= 2.5
     assert found.value <= best.value <= best.bound == found.bound
