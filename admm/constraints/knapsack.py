@@ -49,7 +49,8 @@ def choose(values: Sequence[np.ndarray], costs: Sequence[np.ndarray], limit: flo
     bound = float(rests[0].value(room))
     states = _States(np.zeros(1), np.zeros(1))
     # The greedy sums round otherwise than the states do: its room is a little tighter than theirs.
-    enough = _greedy(items, limit + _ROUNDING * abs(limit) / 2) - _ROUNDING * abs(bound)
+    first = _greedy(items, limit + _ROUNDING * abs(limit) / 2)
+    enough = first.value - _ROUNDING * abs(bound)
     history, exact = [], True
     for item, rest in zip(items, rests[1:], strict=True):
         states, parents, taken = states.extended(item, rest, room, enough)
@@ -57,6 +58,8 @@ def choose(values: Sequence[np.ndarray], costs: Sequence[np.ndarray], limit: flo
             kept = np.unique(np.linspace(0, states.cost.size - 1, MOST_STATES).round().astype(np.int64))
             states, parents, taken, exact = states.of(kept), parents[kept], taken[kept], False
         history.append((parents, taken))
+    if not states.cost.size:  # thinning took every state that could have reached what is known already
+        return Choice(first.options, first.cost, first.value, bound, exact=False)
     at, options = states.cost.size - 1, []
     cost, value = float(states.cost[at]), float(states.value[at])
     for item, (parents, taken) in zip(reversed(items), reversed(history), strict=True):
@@ -79,6 +82,7 @@ class _Item:
             while len(hull) > 1 and self._slope(hull[-2], hull[-1]) <= self._slope(hull[-1], i):
                 hull.pop()
             hull.append(i)
+        self.hull = hull
         self.steps = np.diff(self.cost[hull]), np.diff(self.value[hull])
 
     def pairs(self) -> list[tuple[float, float]]:
@@ -104,18 +108,31 @@ class _Relaxed:
         return np.interp(np.asarray(room) - self.base, self._room, self._value)
 
 
-def _greedy(items: Sequence[_Item], room: float) -> float:
-    """The value of a sound choice: hull steps by falling slope, an item's next ones left once one does not fit."""
+@dataclass(frozen=True)
+class _First:
+    """A sound choice to start from."""
+
+    options: tuple[int, ...]
+    cost: float
+    value: float
+
+
+def _greedy(items: Sequence[_Item], room: float) -> _First:
+    """Hull steps by falling slope, an item's next ones left once one does not fit."""
     left = room - sum(float(item.cost[0]) for item in items)
-    value = sum(float(item.value[0]) for item in items)
-    steps = [(-v / c, i, k, c, v) for i, item in enumerate(items) for k, (c, v) in enumerate(item.pairs())]
-    closed = set()
-    for _, i, _, cost, gain in sorted(steps):
+    steps = [(-v / c, i, k, c) for i, item in enumerate(items) for k, (c, v) in enumerate(item.pairs())]
+    taken, closed = [0] * len(items), set()
+    for _, i, _, cost in sorted(steps):
         if i in closed or cost > left:
             closed.add(i)
             continue
-        left, value = left - cost, value + gain
-    return value
+        left, taken[i] = left - cost, taken[i] + 1
+    at = [item.hull[k] for item, k in zip(items, taken, strict=True)]
+    return _First(
+        tuple(int(item.number[i]) for item, i in zip(items, at, strict=True)),
+        float(sum(item.cost[i] for item, i in zip(items, at, strict=True))),
+        float(sum(item.value[i] for item, i in zip(items, at, strict=True))),
+    )
 
 
 @dataclass(frozen=True)
