@@ -65,7 +65,7 @@ class _Search:
     def run(self) -> Compressed:
         """Bracket and bisect; with no success at all, the largest budget is the last try."""
         tries: list[dict[str, Any]] = self.folder.read(TRIED) or []
-        bracket = Bracket.of(self.budget.smallest, self.budget.largest, whole=self.budget_is_whole)
+        bracket = Bracket.of(self.budget.smallest, self.budget.largest, self._step())
         for number in range(TRIES + 1):
             limit = bracket.middle() if number < TRIES else None
             if limit is None and bracket.best is not None:
@@ -96,10 +96,11 @@ class _Search:
         """The budget of the plan, whose limit is tried out."""
         return next(budget for budget in self.setup.plan.budgets if isinstance(budget, Budget))
 
-    @property
-    def budget_is_whole(self) -> bool:
-        """Whether costs are counts."""
-        return self.setup.target is not None and self.setup.target.kind in ("arrays", "reduction")
+    def _step(self) -> int:
+        """What all costs are multiples of, where they are counts (arrays come in pairs, say); else 0."""
+        if self.setup.target is None or self.setup.target.kind not in ("arrays", "reduction"):
+            return 0
+        return math.gcd(*(round(option.cost) for options in self.budget.options.values() for option in options))
 
     def _tried(self, number: int, limit: float, start: int | None) -> dict[str, Any]:
         """One compression, from the dense network or from the network of an earlier try."""
@@ -139,25 +140,25 @@ class _Search:
 class Bracket:
     """What is left of the range of budgets: `low` and less do not keep the floor, try `best` does at `high`.
 
-    smallest: the least that is possible; whole: budgets are counts.
+    smallest: the least that is possible; step: budgets are multiples of it; 0: any numbers.
     """
 
     smallest: float
     low: float
     high: float
-    whole: bool
+    step: int
     best: int | None = None
 
     @staticmethod
-    def of(smallest: float, largest: float, *, whole: bool) -> Bracket:
+    def of(smallest: float, largest: float, step: int) -> Bracket:
         """The whole range, `smallest` within it."""
-        return Bracket(smallest, smallest - 1 if whole else smallest * (1 - 2 * _CLOSE), largest, whole)
+        return Bracket(smallest, smallest - step if step else smallest * (1 - 2 * _CLOSE), largest, step)
 
     def middle(self) -> float | None:
         """The next limit to try; None when the bracket is closed."""
         middle = math.sqrt(max(self.low, self.smallest) * self.high)
-        if self.whole:
-            middle = max(math.floor(middle), math.floor(self.low) + 1)
+        if self.step:
+            middle = max(middle // self.step * self.step, self.low + self.step)
         middle = max(middle, self.smallest)
         inside = self.low * (1 + _CLOSE) < middle < self.high * (1 - _CLOSE)
         return float(middle) if inside else None
