@@ -43,7 +43,8 @@ class Compressed:
     history: a row per epoch: stage, epoch (from 1, through all stages), loss (mean training loss without
         penalties), accuracy (the caller's `evaluate` at the end of the epoch; in stage "finish" on the levels),
         rho, primal_… and dual_… (residuals of all layers over ‖W‖; NaN in epochs without an update and where
-        there is no such copy), kept (live weights of the planned layers if pruning were final now).
+        there is no such copy), kept (live weights of the planned layers if pruning were final now); then whatever the
+        caller's `cost` named.
     residuals: a row per update, layer and copy ("prune" or "quantise"), absolute and relative to the layer's ‖W‖.
     stages: accuracy "pruned" (pruned and retrained, weights still free) and "quantised" (the final model; the
         same number when nothing is quantised).
@@ -127,7 +128,7 @@ class Compressed:
             model=model.eval(),
             masks={name: mask.to(_weight(model.get_submodule(name)).device) for name, mask in state["masks"].items()},
             grids={name: tree_grid(tree) for name, tree in state["grids"].items()},
-            history=pd.DataFrame(state["history"], columns=list(HISTORY)),
+            history=history_table(state["history"]),
             residuals=pd.DataFrame(state["residuals"], columns=list(RESIDUALS)),
             stages=state["stages"],
             layers=layers,
@@ -153,6 +154,12 @@ def total(residuals: Sequence[Residuals], kind: str) -> tuple[float, float]:
     if not norm:
         return math.nan, math.nan
     return math.hypot(*(r.primal for r in mine)) / norm, math.hypot(*(r.dual for r in mine)) / norm
+
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of a history as a table: the columns of every history, then those that the caller's `cost` added."""
+    more = [key for key in (rows[0] if rows else {}) if key not in HISTORY]
+    return pd.DataFrame(rows, columns=[*HISTORY, *more])
 
 
 def _groups(module: nn.Module) -> int:

@@ -8,17 +8,21 @@ the latent weight behind it (straight-through estimator, Bengio et al. 2013, arX
 normalisation layers train along freely.
 
 Signs: a live weight of a polarised fragment may shrink to 0 but not cross it, and its level has the fragment's sign.
+
+Hardware in the loop: `wrapped` lets every layer compute as a wrapper of the caller's says (device noise, wires,
+converters), while its weight stays the parameter that is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from admm.constraints import nearest
 from admm.constraints.levels import tables
@@ -29,6 +33,8 @@ Masks = Mapping[str, Tensor]
 Grids = Mapping[str, LevelGrid]
 Signs = Mapping[str, Tensor]
 NO_SIGNS: Signs = MappingProxyType({})
+Wrap = Callable[[nn.Module], Callable[[Tensor], Tensor]]
+"""A layer → what computes its outputs from its inputs instead; see `wrapped`."""
 
 
 def fit_grids(layers: Mapping[str, Layer], masks: Masks) -> dict[str, LevelGrid]:
@@ -107,3 +113,22 @@ def projected(layers: Mapping[str, Layer], masks: Masks, grids: Grids, signs: Si
         with torch.no_grad():
             for name, weight in latent.items():
                 layers[name].weight.copy_(weight)
+
+
+@contextmanager
+def wrapped(layers: Mapping[str, Layer], wrap: Wrap | None) -> Iterator[None]:
+    """Every planned layer computes as `wrap` says for the length of the block; None: as ever.
+
+    wrap(module) gets a twin of the layer that shares its parameters, also while they are replaced by their levels, and
+    returns a callable inputs → outputs. Gradients that it lets through reach the layer's own weight.
+    """
+    if wrap is None:
+        yield
+        return
+    try:
+        for layer in layers.values():
+            layer.module.forward = wrap(copy.copy(layer.module))
+        yield
+    finally:
+        for layer in layers.values():
+            layer.module.__dict__.pop("forward", None)

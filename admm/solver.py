@@ -127,6 +127,13 @@ def update(copies: Copies, rho: float, live: Tensor | None = None) -> list[Resid
 
     live: what the Y-step keeps, as `choose` found it for all layers; None: the layer decides by itself.
     """
+    found = project(copies, rho, live)
+    ascend(copies)
+    return found
+
+
+def project(copies: Copies, rho: float, live: Tensor | None = None) -> list[Residuals]:
+    """Y-step and Z-step alone; see `update`."""
     layer, w = copies.layer, copies.layer.weight.detach()
     found = []
     norm = float(w.norm())
@@ -134,17 +141,25 @@ def update(copies: Copies, rho: float, live: Tensor | None = None) -> list[Resid
         before, moved = copies.y, w + copies.u
         copies.live = choose({layer.name: copies})[layer.name] if live is None else live
         copies.y = moved.masked_fill(~copies.live, 0)
-        copies.u = copies.u + w - copies.y
         found.append(
             Residuals(layer.name, "prune", float((w - copies.y).norm()), rho * float((copies.y - before).norm()), norm)
         )
     if copies.z is not None and copies.v is not None:
         live, before = copies.live, copies.z
         copies.z = _quantised(layer, w + copies.v, live, copies.signs)
-        copies.v = (copies.v + w - copies.z).masked_fill(~live, 0)
         primal, dual = (w - copies.z)[live].norm(), (copies.z - before)[live].norm()
         found.append(Residuals(layer.name, "quantise", float(primal), rho * float(dual), norm))
     return found
+
+
+def ascend(copies: Copies, step: float = 1.0) -> None:
+    """Both dual steps, U ← U + step · (W − Y) and V ← V + step · (W − Z), V = 0 where Z is free; ADMM's step is 1."""
+    w = copies.layer.weight.detach()
+    if copies.y is not None and copies.u is not None:
+        copies.u = copies.u + w - copies.y if step == 1 else copies.u + step * (w - copies.y)
+    if copies.z is not None and copies.v is not None:
+        moved = copies.v + w - copies.z if step == 1 else copies.v + step * (w - copies.z)
+        copies.v = moved.masked_fill(~copies.live, 0)
 
 
 def rescale(copies: Copies, growth: float) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from admm.compressed import grid_tree, tree_grid
 from admm.constraints import Budget, Shared, Solution
 from admm.layers import Layer
 from admm.plan import Plan
+from admm.relatives import Surrogate
 from admm.solver import Copies, Residuals
 from crossbar.levels import LevelGrid
 from hwmodels.errors import UserError
@@ -31,6 +33,8 @@ class State:
     each layer (empty in stages without ADMM); masks, grids: as in `Compressed`, once they are fixed;
     signs: int8, those of the fragments of polarised layers, fixed with the masks;
     best: lowest training loss of the projected model in stage "finish", and that model's state;
+    stopped: whether the stage's ADMM has converged before its last epoch; surrogate: where SLR stands;
+    pins: what pinned weights are in this stage, see `pins`;
     rows, residuals, choices: the histories so far; accuracy: the stage accuracies known so far.
     """
 
@@ -42,6 +46,9 @@ class State:
     signs: dict[str, Tensor] = field(default_factory=dict)
     grids: dict[str, LevelGrid] = field(default_factory=dict)
     best: dict[str, Any] | None = None
+    stopped: bool = False
+    surrogate: Surrogate | None = None
+    pins: dict[str, Tensor] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     residuals: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
@@ -49,7 +56,8 @@ class State:
 
     def live(self, name: str) -> Tensor:
         """The entries of a layer that pruning keeps, or would keep if it were final now."""
-        return self.masks[name] if name in self.masks else self.copies[name].live
+        pruning = name in self.copies and self.copies[name].y is not None
+        return self.copies[name].live if pruning or name not in self.masks else self.masks[name]
 
     def record(self, stage: str, epoch: int, found: list[Residuals]) -> None:
         """Add the residuals of an update, absolute and relative to the layer's weights."""
@@ -79,6 +87,7 @@ def save(
         **vars(state),
         "copies": {name: copies.tree() for name, copies in state.copies.items()},
         "grids": {name: grid_tree(grid) for name, grid in state.grids.items()},
+        "surrogate": state.surrogate and vars(state.surrogate),
         "model": dict(model.state_dict()),
         "optimiser": optimiser.state_dict(),
     }
@@ -109,17 +118,18 @@ def load(
     model.load_state_dict(tree.pop("model"))
     optimiser.load_state_dict(tree.pop("optimiser"))
     tree["grids"] = {name: tree_grid(grid) for name, grid in tree["grids"].items()}
-    for kind in ("masks", "signs"):
+    tree["surrogate"] = tree["surrogate"] and Surrogate(**tree["surrogate"])
+    for kind in ("masks", "signs", "pins"):
         tree[kind] = {name: part.to(layers[name].weight.device) for name, part in tree[kind].items()}
     tree["copies"] = {name: _copies(layers[name], parts) for name, parts in tree["copies"].items()}
     return State(**tree)
 
 
-def fingerprint(plan: Plan, seed: int, model: nn.Module) -> str:
-    """Digest of what determines a run but for its data: plan, seed, initial weights."""
+def fingerprint(plan: Plan, seed: int, model: nn.Module, more: Mapping[str, Tensor] = MappingProxyType({})) -> str:
+    """Digest of what determines a run but for its data: plan, seed, initial weights; more: and these tensors."""
     digest = hashlib.sha256(TypeAdapter(Plan).dump_json(plan))
     digest.update(str(seed).encode())
-    for name, value in model.state_dict().items():
+    for name, value in [*model.state_dict().items(), *more.items()]:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

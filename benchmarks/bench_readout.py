@@ -2,7 +2,8 @@
 
     python benchmarks/bench_readout.py
 
-Prints (a) the compiled converter-and-shift-add pass against its torch twin, ns per converter sample; (b) LeNet-5 on
+Prints (a) the compiled converter-and-shift-add pass against its torch twin, ns per converter sample, and the pass for
+converters that differ and err against the plain one; (b) LeNet-5 on
 crossbars (32×32 arrays, 8-bit inputs one bit at a time, 8-bit converters, log-normal mismatch) against plain
 torch float32 on the same images. Cost grows with input cycles × signs × slices × row strips × columns × positions.
 """
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 
 import mapping
-from crossbar import ArraySpec
+from crossbar import AdcErrors, ArraySpec
+from crossbar.converter_bank import column_converters
 from crossbar.converters import Converter
 from crossbar.strip import convert_and_add, convert_and_add_reference
 from experiments import models
@@ -43,6 +45,17 @@ def read_out():
         f"converter and shift-add: {fast * per_sample:.2f} ns a sample, torch twin {slow * per_sample:.2f} ns: ", end=""
     )
     print(f"{slow / fast:.1f}×")
+    columns = np.stack([np.zeros(1000, dtype=np.int64), np.arange(1000)])
+    scale, counts = np.full(1000, 1.3 * 255), torch.from_numpy(np.repeat(weights, 500))
+    for name, errors in {
+        "no errors": None,
+        "offset and gain": AdcErrors(offset_lsb=0.5, gain=0.01),
+        "INL of 1 LSB": AdcErrors(inl_lsb=1.0),
+        "noise": AdcErrors(noise_lsb=0.5),
+    }.items():
+        bank = column_converters(scale, 8, signed=False, errors=errors, place=columns, columns_per_converter=8)
+        taken = seconds(lambda bank=bank: bank.convert_and_add(sums, counts, total, 0, 0))
+        print(f"  converters of their own, {name}: {taken * per_sample:.2f} ns a sample, {taken / fast:.1f}× plain")
 
 
 def network():

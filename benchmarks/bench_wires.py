@@ -1,25 +1,30 @@
 """Wires: all bit-line currents of one array for 128 inputs, against other solvers in the same run, one thread.
 
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/bench_wires.py [--sizes 32 64 128] [--peers PYTHON]
+    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/bench_wires.py [--sizes 32 64] [--peers PYTHON] [--out CSV]
 
 Processor seconds (user and system), the fastest of the repeats; first calls (compiling, planning a shape) are shown on
 their own. Cells are log-uniform from 1 to 100 µS, segments 1 Ω. `scipy.sparse.linalg.splu` is run with its defaults,
 factors and solution only: building its matrix is not counted. PYTHON is an interpreter of an environment of its own
 with badcrossbar and scikit-sparse (CHOLMOD); what it lacks is left out. An error is the largest difference of any
-current from ours, as a share of the largest current.
+current from ours, as a share of the largest current. Further lines: the fast approximation (its error and its bound are
+those of the worst inputs from 0 to 1 V), arrays of which three rows in four and every second column are empty, floating
+word lines (every second), a second driver, the torch twin (up to 128) and its gradients.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +33,7 @@ INPUTS = 128
 PEERS = {"splu": 256, "badcrossbar": 256, "cholmod": 512}  # largest side that each is asked for
 
 
-def seconds(run: Callable[[], object], repeats: int) -> tuple[float, float, object]:
+def seconds(run: Callable[[], Any], repeats: int) -> tuple[float, float, Any]:
     """Processor and wall time of the fastest run [s], and what it returned."""
     best, result = (float("inf"), float("inf")), None
     for _ in range(repeats):
@@ -117,6 +122,62 @@ def peer(name: str, python: str, g: np.ndarray, v: np.ndarray, repeats: int) -> 
         return None if "missing" in times else (times["cpu"], times["wall"], np.load(Path(folder) / f"{name}.npy"))
 
 
+ROWS: list[dict[str, object]] = []
+"""Every line printed, for the table."""
+
+
+def line(
+    size: int, what: str, cpu: float, wall: float, ratio: float, error: float | None = None, note: str = ""
+) -> None:
+    """Print one line and keep it; ratio: processor time as a multiple of effective_conductance's."""
+    found = "" if error is None else f"{error:.1e}"
+    print(f"{size:5}  {what:26} {cpu:9.4f} {wall:9.4f}  {ratio:7.2f} x ours  {found:8}  {note}")
+    figures = {"cpu_s": f"{cpu:.5f}", "wall_s": f"{wall:.5f}", "times_ours": f"{ratio:.3g}", "error": found}
+    ROWS.append({"size": size, "what": what, **figures, "note": note})
+
+
+def variants(size: int, g: np.ndarray, exact: np.ndarray, ours: float, repeats: int) -> None:
+    """The lines of what is not a plain array computed exactly; ours: processor time of effective_conductance [s]."""
+    from crossbar import Wiring, approximate_conductance, effective_conductance
+
+    cpu, wall, fast = seconds(lambda: approximate_conductance(g, R_OHM, R_OHM, limit=np.inf), 3 * repeats)
+    error = fast.g_eff - exact
+    worst = np.maximum(np.maximum(error, 0).sum(axis=0), np.maximum(-error, 0).sum(axis=0)) / exact.sum(axis=0)
+    line(size, "approximate_conductance", cpu, wall, cpu / ours, worst.max(), f"bound {fast.share():.1e}")
+    sparse = g * (np.arange(size) % 4 == 0)[:, None] * (np.arange(size) % 2 == 0)
+    found = {
+        "three rows in four empty": lambda: effective_conductance(sparse, R_OHM, R_OHM),
+        "every second row floating": lambda: effective_conductance(
+            g, R_OHM, R_OHM, wiring=Wiring(driven=np.arange(size) % 2 == 0, undriven="floating")
+        ),
+        "a second driver": lambda: effective_conductance(g, R_OHM, R_OHM, wiring=Wiring(r_far_source_ohm=0.0)),
+    }
+    for what, run in found.items():
+        run()
+        cpu, wall, _ = seconds(run, repeats)
+        line(size, what, cpu, wall, cpu / ours)
+    if size <= 128:
+        in_torch(size, g, exact, ours, repeats)
+
+
+def in_torch(size: int, g: np.ndarray, exact: np.ndarray, ours: float, repeats: int) -> None:
+    """The lines of the torch twin, without and with a backward pass."""
+    import torch
+
+    from crossbar import wires_torch
+
+    torch.set_num_threads(1)
+    tensor = torch.tensor(g)
+    cpu, wall, found = seconds(lambda: wires_torch.effective_conductance(tensor, R_OHM, R_OHM), repeats)
+    line(size, "torch twin", cpu, wall, cpu / ours, float(np.abs(found.numpy() - exact).max() / exact.max()))
+
+    def both() -> None:
+        wires_torch.effective_conductance(tensor.clone().requires_grad_(), R_OHM, R_OHM).sum().backward()
+
+    cpu, wall, _ = seconds(both, repeats)
+    line(size, "torch twin, gradients", cpu, wall, cpu / ours)
+
+
 def compare(size: int, interpreters: dict[str, str], repeats: int) -> tuple[float, float]:
     """Print the lines of one size; return the times of g_eff and of one input by `solve`."""
     from crossbar import effective_conductance, solve
@@ -127,14 +188,15 @@ def compare(size: int, interpreters: dict[str, str], repeats: int) -> tuple[floa
     cpu, wall, ours = seconds(lambda: v @ effective_conductance(g, R_OHM, R_OHM), repeats)
     solve(g[:2, :2], v[0, :2], R_OHM, R_OHM)
     one, one_wall, solution = seconds(lambda: solve(g, v[0], R_OHM, R_OHM), repeats)
-    print(f"{size:5}  effective_conductance  {cpu:9.4f} {wall:9.4f}  first call {first:.3f} s")
+    line(size, "effective_conductance", cpu, wall, 1.0, note=f"first call {first:.3f} s")
     for name, python in interpreters.items():
         found = peer(name, python, g, v, repeats) if size <= PEERS[name] else None
         if found:
             error = np.abs(found[2] - ours).max() / np.abs(ours).max()
-            print(f"{size:5}  {name:21}  {found[0]:9.4f} {found[1]:9.4f}  {found[0] / cpu:6.1f} x ours  {error:.0e}")
+            line(size, name, found[0], found[1], found[0] / cpu, error)
     error = np.abs(solution.currents[0] - ours[0]).max() / np.abs(ours[0]).max()
-    print(f"{size:5}  solve, one input       {one:9.4f} {one_wall:9.4f}  {solution.stats['steps']} steps  {error:.0e}")
+    line(size, "solve, one input", one, one_wall, one / cpu, error, f"{solution.stats['steps']} steps")
+    variants(size, g, effective_conductance(g, R_OHM, R_OHM), cpu, repeats)
     return cpu, one
 
 
@@ -143,6 +205,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64, 128, 256, 512])
     parser.add_argument("--peers", default="", metavar="PYTHON", help="interpreter with badcrossbar and scikit-sparse")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="a CSV file for the table")
     parser.add_argument("--as-peer", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -165,6 +228,13 @@ def main() -> None:
             for a, b, m, n in zip(times, times[1:], options.sizes, options.sizes[1:], strict=False)
         ]
         print(f"exponent of growth from size to size, {label}: {' '.join(pairs)}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"largest memory of this process: {peak:.2f} GiB")
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(ROWS[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(ROWS)
 
 
 if __name__ == "__main__":

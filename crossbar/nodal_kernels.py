@@ -11,17 +11,20 @@ import numpy as np
 
 from crossbar.wires_kernels import exactly
 
-_ROWS = 8  # word lines walked side by side: each walk waits for its last step, several fill the gaps
+ROWS = 8  # word lines walked side by side: each walk waits for its last step, several fill the gaps
 
 
 @exactly
-def factor_words(g, g_first, g_word, up, inverse):
-    """Word lines of g (rows, cols) [S], grounded at column 0 through g_first, else g_word between neighbours."""
+def factor_words(g, tied, g_word, g_far, up, inverse):
+    """Word lines of g (rows, cols) [S]: g_word (cols,) before every cell, g_far behind the last one.
+
+    Those that are tied (rows,) are grounded at both ends of that chain, the others at neither.
+    """
     rows, cols = g.shape
     for i in range(rows):
-        leak = 0.0
+        leak = g_far if tied[i] else 0.0
         for j in range(cols - 1, -1, -1):
-            wire = g_word if j > 0 else g_first
+            wire = g_word[j] if j > 0 or tied[i] else 0.0
             leak += g[i, j]
             inverse[i, j] = 1.0 / (wire + leak)
             up[i, j] = wire * inverse[i, j]
@@ -29,12 +32,12 @@ def factor_words(g, g_first, g_word, up, inverse):
 
 
 @exactly
-def factor_bits(g, g_bit, g_last, up, inverse):
-    """Bit lines of g (rows, cols) [S], grounded below the last row through g_last, else g_bit between neighbours."""
+def factor_bits(g, g_bit, up, inverse):
+    """Bit lines of g (rows, cols) [S], g_bit (rows,) after every cell; the last one leads to ground."""
     rows, cols = g.shape
     leak = np.zeros(cols)
     for i in range(rows):
-        wire = g_bit if i < rows - 1 else g_last
+        wire = g_bit[i]
         for j in range(cols):
             total = leak[j] + g[i, j]
             inverse[i, j] = 1.0 / (wire + total)
@@ -46,8 +49,8 @@ def factor_bits(g, g_bit, g_last, up, inverse):
 def solve_words(x, up, inverse):
     """Currents x (rows, cols) [A] fed to the word nodes become their voltages [V], in place."""
     rows, cols = x.shape
-    for top in range(0, rows, _ROWS):
-        bottom = min(top + _ROWS, rows)
+    for top in range(0, rows, ROWS):
+        bottom = min(top + ROWS, rows)
         for j in range(cols - 1, 0, -1):
             for i in range(top, bottom):
                 x[i, j - 1] += up[i, j] * x[i, j]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crossbar.circuit import checked_conductances
+from crossbar.circuit_input import checked_conductances
 from crossbar.nodal import Solution
 from hwmodels.errors import UserError, unknown
 

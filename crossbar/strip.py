@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossbar.converters import Converter, adc_codes, input_cycles
+from crossbar.converter_bank import ColumnConverters
+from crossbar.converters import Converter, adc_codes
+from crossbar.engine import Backend, Reader
+from crossbar.read_noise import ReadNoise
 from crossbar.spec import ArraySpec
+from crossbar.vectors import Vectors
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Strip:
     column_sign: (planes · cols,) float32 of ±1 that a code is multiplied by (flipped columns, fragments of one sign),
     or None: all +1. input_weight: (cols,) float64 in units of `unit_s`, times the digital sum of the input codes added
     to each column (offset, flipped columns), or None: nothing.
+    place: (3, planes · cols) int64, array, converted column of the array and first word line of every column (the
+    positive half's of a subtracted pair), array −1 where none stands, or None: not told; errors are drawn by it.
+    drive_offset: (planes · cols,) float64 [conductance unit × DAC code], what the offsets of the drivers add to every
+    sum, or None: nothing. read_noise: of the cells, or None: none.
     """
 
     g: Tensor
@@ -46,63 +54,60 @@ class Strip:
     signed: bool = False
     column_sign: Tensor | None = None
     input_weight: Tensor | None = None
+    place: np.ndarray | None = None
+    drive_offset: Tensor | None = None
+    read_noise: ReadNoise | None = None
 
     def to(self, device: torch.device | str) -> Strip:
         """The same strip on another torch device."""
         moved = {
             name: None if value is None else value.to(device)
-            for name, value in (("column_sign", self.column_sign), ("input_weight", self.input_weight))
+            for name in ("column_sign", "input_weight", "drive_offset", "read_noise")
+            for value in (getattr(self, name),)
         }
         return replace(self, g=self.g.to(device), **moved)
+
+    def rounded(self, unit: float) -> Strip:
+        """The same strip with its conductances held as whole multiples of `unit` (in units of `unit_s`, > 0).
+
+        Fixed point: every conductance moves by at most unit / 2, and sums become whole numbers, so integer products
+        read them. 1 in the result means unit · unit_s, so the converter's step has to be divided by `unit` as well.
+        """
+        return replace(
+            self,
+            g=(self.g / unit).round_(),
+            unit_s=self.unit_s * unit,
+            input_weight=None if self.input_weight is None else self.input_weight / unit,
+            drive_offset=None if self.drive_offset is None else self.drive_offset / unit,
+            read_noise=None if self.read_noise is None else self.read_noise.rounded(unit),
+        )
 
     def column_sums(self, codes: Tensor) -> Tensor:
         """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
 
-    def largest_sum(self, codes: Tensor, spec: ArraySpec) -> float:
-        """The largest magnitude of a column sum over all input cycles [conductance unit × DAC code]."""
-        return max(
-            (
-                float(self.column_sums(cycle).abs().max())
-                for _, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits)
-            ),
-            default=0.0,
-        )
-
-    def read(self, codes: Tensor, spec: ArraySpec, converter: Converter | None) -> StripRead:
+    def read(
+        self,
+        codes: Tensor,
+        spec: ArraySpec,
+        converter: Converter | ColumnConverters | None,
+        *,
+        signed: bool = False,
+        first: int = 0,
+        phase: int = 0,
+        backend: Backend = "auto",
+    ) -> StripRead:
         """Drive the strip with input codes and add up what its converters say.
 
         codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
-        exact sum. Without a converter the input cycles add up to the whole code exactly, so one product serves them
-        all. Cost: O(cycles · n · rows · planes · cols).
+        exact sum; `ColumnConverters` where columns differ or err. signed: codes in two's complement. first, phase:
+        number of the first vector since the chip was programmed, and of its phase; noise is drawn by them. backend:
+        "numba" (CPU), "torch" (any device) or "auto". `crossbar.engine` chooses the product.
         """
-        clipped = samples = 0
-        if spec.adc_bits is None or converter is None:
-            total = self._weighted(self.column_sums(codes).double())
-        else:
-            total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-            for weight, cycle in input_cycles(codes, spec.input_bits, spec.dac_bits):
-                sums = self.column_sums(cycle)
-                samples += sums.numel()
-                clipped += self._convert_and_add(sums, converter, weight, total)
-            total *= converter.step
-        if self.input_weight is not None:
-            total += codes.sum(dim=1, dtype=torch.float64)[:, None] * self.input_weight
-        return StripRead(sums=total, clipped=clipped, samples=samples)
-
-    def _convert_and_add(self, sums: Tensor, converter: Converter, weight: float, total: Tensor) -> int:
-        if self.column_sign is None:
-            return convert_and_add(sums, converter, weight * self.plane_weights, total)
-        codes, clipped = adc_codes(sums, converter)
-        total += weight * self._weighted(codes.double())
-        return int(clipped)
-
-    def _weighted(self, sums: Tensor) -> Tensor:
-        """Σ over planes of weight · sign · sum: (n, planes · cols) → (n, cols), float64."""
-        if self.column_sign is not None:
-            sums = sums * self.column_sign
-        weights = torch.from_numpy(self.plane_weights).to(sums.device)
-        return torch.einsum("nkc,k->nc", sums.view(sums.shape[0], -1, self.cols), weights)
+        reader = Reader(self, spec, converter, backend, signed)
+        total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
+        clipped = reader.add_to(total, 0, Vectors.of_matrix(codes), first=first, phase=phase)
+        return StripRead(sums=total * reader.unit, clipped=clipped, samples=reader.samples(codes.shape[0]))
 
 
 def convert_and_add(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from crossbar.wires_leaf import BIT, FIRST, WORD
 from hwmodels.compiling import compiled
 
 # A product and the sum that it goes to may be rounded once together; nothing else is reordered.
@@ -27,13 +28,26 @@ _TINY = 1e-300  # a node with less conductance than this [S] touches nothing
 
 
 @exactly
-def load_lanes(lanes, lane, cell_g, cells, wires, values):
-    """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane."""
+def load_lanes(lanes, lane, cell_g, cells, wires, first, word, bit, far):
+    """Write the conductances of one leaf, cell_g (rows, cols) [S], and of its wires into a lane.
+
+    first (rows,), word (cols,), bit (rows,), far (rows,): conductances of the segments from the drivers, before every
+    column, after every row, to the second drivers [S].
+    """
     for i in range(cells.shape[0]):
         for j in range(cells.shape[1]):
             lanes[cells[i, j] * LANES + lane] = cell_g[i, j]
     for w in range(wires.shape[0]):
-        lanes[wires[w, 0] * LANES + lane] = values[wires[w, 1]]
+        lanes[wires[w, 0] * LANES + lane] = 0.0
+    for w in range(wires.shape[0]):
+        kind, place = wires[w, 1], wires[w, 2]
+        if kind == FIRST:
+            value = first[place]
+        elif kind == WORD:
+            value = word[place]
+        else:
+            value = bit[place] if kind == BIT else far[place]
+        lanes[wires[w, 0] * LANES + lane] += value
 
 
 @exactly
@@ -75,22 +89,27 @@ def join_pairs(lanes, code, at, begin, end, part):
 
 
 @exactly
-def leaf_conductances(g, origins, offsets, cells, wires, values, code, left, size, slots, out):
+def leaf_conductances(g, origins, offsets, cells, wires, first, word, bit, far, code, left, size, slots, out):
     """Conductances between the ports of every leaf of one program, for every array of g (arrays, rows, cols) [S].
 
-    origins (n, 3): array, row, column of the first cell; values (4,): conductance of each kind of segment [S];
+    origins (n, 3): array, row, column of the first cell; first (arrays, rows), word (arrays, cols), bit (arrays, rows),
+    far (arrays, rows): conductances of the segments from the drivers, before every column, after every row and to the
+    second drivers [S];
     out: flat, a matrix of `size` × `size` from offsets[k] on, its upper triangle. The rest: `wires_plan.Program`.
     """
     lanes, total, part = np.empty(slots * LANES), np.empty(LANES), np.empty(LANES)
     count = origins.shape[0]
     height, width = cells.shape
-    for first in range(0, count, LANES):
+    for begin in range(0, count, LANES):
         for lane in range(LANES):
-            a, i, j = origins[min(first + lane, count - 1)]
-            load_lanes(lanes, lane, g[a, i : i + height, j : j + width], cells, wires, values)
+            a, i, j = origins[min(begin + lane, count - 1)]
+            bottom, right = i + height, j + width
+            box = g[a, i:bottom, j:right]
+            segments = first[a, i:bottom], word[a, j:right], bit[a, i:bottom], far[a, i:bottom]
+            load_lanes(lanes, lane, box, cells, wires, *segments)
         run_program(lanes, code, total, part)
-        for lane in range(min(LANES, count - first)):
-            matrix = out[offsets[first + lane] : offsets[first + lane] + size * size].reshape(size, size)
+        for lane in range(min(LANES, count - begin)):
+            matrix = out[offsets[begin + lane] : offsets[begin + lane] + size * size].reshape(size, size)
             matrix[:] = 0.0
             for s in range(left.shape[0]):
                 matrix[left[s, 1], left[s, 2]] = lanes[left[s, 0] * LANES + lane]
@@ -239,3 +258,34 @@ def merge_all(merges, maps, leaves, arena, strip, spare):
 def workspace() -> tuple[np.ndarray, np.ndarray]:
     """Strip and spare row for `merge_all`, one pair for each thread."""
     return np.zeros(_BLOCK * _STRIP), np.zeros(_STRIP)
+
+
+@exactly
+def release(ports, floating, sinks, strip, spare):
+    """Disconnect the drivers of floating word lines that are one node with them: eliminated like any other node.
+
+    ports: conductances (n, n) between all ports, upper triangle, sinks before drivers, and floating (n − sinks,) the
+    mask of drivers. Returns the conductances (rows, sinks) of all drivers to the sinks, 0 for the floating ones.
+    """
+    n = ports.shape[0]
+    place = np.empty(n, np.int64)
+    gone = floating.sum()
+    before, after = 0, gone + sinks
+    for k in range(n):
+        if k < sinks:
+            place[k] = gone + k
+        elif floating[k - sinks]:
+            place[k] = before
+            before += 1
+        else:
+            place[k] = after
+            after += 1
+    joint = np.zeros((n, n))
+    add_ports(joint, ports, 0, place)
+    eliminate(joint, gone, gone, gone + sinks, strip, spare)
+    out = np.zeros((n - sinks, sinks))
+    for k in range(n - sinks):
+        if not floating[k]:
+            for j in range(sinks):
+                out[k, j] = joint[gone + j, place[sinks + k]]
+    return out

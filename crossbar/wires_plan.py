@@ -17,158 +17,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from crossbar.circuit import Topology
+from crossbar.wires_leaf import Edges, Program, leaf_program
+
 LEAF = 8
 """A leaf has at most this many rows and columns; as fast as half of it, with a quarter of the joins to plan."""
-
-FIRST, WORD, BIT, LAST = range(4)
-"""Kinds of wire segment: driver to row, within a row, within a column, column to sink."""
-
-Label = tuple[str, int, int]
-"""A node of a leaf: ("D" driver | "W" word node | "B" bit node | "S" sink, row, column), both within the leaf."""
-
-
-@dataclass(frozen=True)
-class Shorts:
-    """Which wires are ideal: segments of the word lines, of the bit lines, driver to row, column to sink."""
-
-    word: bool
-    bit: bool
-    first: bool
-    last: bool
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Which edges of the array a block touches."""
-
-    left: bool
-    right: bool
-    top: bool
-    bottom: bool
-
-
-@dataclass(frozen=True)
-class Program:
-    """The elimination of one kind of leaf, for a kernel that works on several leaves at once.
-
-    slots: conductances held at the same time. cells: slot of each cell, row by row. wires (n, 2): slot, kind.
-    code: per eliminated node the count d of its neighbours, the d slots to them, then for every pair of neighbours the
-    slot that gains (~slot where it holds nothing yet). ports: the nodes left: word nodes, bit nodes, sinks,
-    drivers. left (n, 3): slot and the two ports that it joins, the first before the second.
-    """
-
-    slots: int
-    cells: np.ndarray
-    wires: np.ndarray
-    code: np.ndarray
-    ports: tuple[Label, ...]
-    left: np.ndarray
-
-
-class _Leaf:
-    """Nodes and wires of a leaf of `height` × `width` cells."""
-
-    def __init__(self, height: int, width: int, edges: Edges, shorts: Shorts) -> None:
-        self.height, self.width, self.edges, self.shorts = height, width, edges, shorts
-
-    def word(self, row: int, column: int) -> Label:
-        """The word node of a cell; column −1 is the node that the leaf's first segment comes from."""
-        if column < 0 and self.edges.left:
-            return ("D", row, 0)
-        column = 0 if self.shorts.word else column
-        if self.shorts.first and (self.shorts.word or (self.edges.left and column == 0)):
-            return ("D", row, 0)
-        return ("W", row, column)
-
-    def bit(self, row: int, column: int) -> Label:
-        """The bit node of a cell; row `height` is the node that the leaf's last segment leads to."""
-        if row == self.height and self.edges.bottom:
-            return ("S", 0, column)
-        at_end = self.shorts.bit or (self.edges.bottom and row == self.height - 1)
-        if self.shorts.last and at_end:
-            return ("S", 0, column)
-        return ("B", 0 if self.shorts.bit else row, column)
-
-    def inside(self, node: Label) -> bool:
-        """Whether nothing outside the leaf touches the node."""
-        kind, row, column = node
-        edges = self.edges
-        if kind == "W":
-            if self.shorts.word:
-                return edges.left and edges.right
-            return column >= 0 and (column + 1 < self.width or edges.right)
-        if kind == "B":
-            if self.shorts.bit:
-                return edges.top and edges.bottom
-            return row < self.height and (row > 0 or edges.top)
-        return False
-
-    def wires(self) -> list[tuple[Label, Label, int]]:
-        """The segments that have a resistance: both nodes and the kind."""
-        cells = [(row, column) for row in range(self.height) for column in range(self.width)]
-        found = []
-        for row, column in cells:
-            kind = FIRST if self.edges.left and column == 0 else WORD
-            found.append((self.word(row, column - 1), self.word(row, column), kind))
-            kind = LAST if self.edges.bottom and row == self.height - 1 else BIT
-            found.append((self.bit(row, column), self.bit(row + 1, column), kind))
-        return [(a, b, kind) for a, b, kind in found if a != b]
-
-
-class _Slots:
-    """Numbers for conductances between two nodes, given back when a node is eliminated."""
-
-    def __init__(self) -> None:
-        self.of: dict[Label, dict[Label, int]] = defaultdict(dict)
-        self.free: list[int] = []
-        self.count = 0
-
-    def join(self, a: Label, b: Label) -> tuple[int, bool]:
-        """Slot between two nodes, and whether it is new."""
-        if b in self.of[a]:
-            return self.of[a][b], False
-        if not self.free:
-            self.free.append(self.count)
-            self.count += 1
-        self.of[a][b] = self.of[b][a] = slot = self.free.pop()
-        return slot, True
-
-    def eliminate(self, node: Label) -> list[int]:
-        """Code of one elimination; the slots of the node are free afterwards."""
-        near = list(self.of.pop(node).items())
-        code = [len(near), *(slot for _, slot in near)]
-        for i, (a, _) in enumerate(near):
-            del self.of[a][node]
-            for b, _ in near[i + 1 :]:
-                slot, new = self.join(a, b)
-                code.append(~slot if new else slot)
-        self.free += [slot for _, slot in near]
-        return code
-
-
-@lru_cache(maxsize=512)
-def leaf_program(height: int, width: int, edges: Edges, shorts: Shorts) -> Program:
-    """The elimination of a leaf, the node with the fewest neighbours first."""
-    leaf, slots = _Leaf(height, width, edges, shorts), _Slots()
-    cells = [slots.join(leaf.word(i, j), leaf.bit(i, j))[0] for i in range(height) for j in range(width)]
-    wires = [(slots.join(a, b)[0], kind) for a, b, kind in leaf.wires()]
-    inside = {node for node in slots.of if leaf.inside(node)}
-    code: list[int] = []
-    while inside:
-        node = min(inside, key=lambda n: (len(slots.of[n]), n))
-        inside.remove(node)
-        code += slots.eliminate(node)
-    ports = sorted(slots.of, key=lambda n: ("WBSD".index(n[0]), n))
-    place = {node: i for i, node in enumerate(ports)}
-    left = [(slot, place[a], place[b]) for a in ports for b, slot in slots.of[a].items() if place[a] < place[b]]
-    return Program(
-        slots=slots.count,
-        cells=np.array(cells, np.int64),
-        wires=np.array(wires, np.int64).reshape(-1, 2),
-        code=np.array(code, np.int64),
-        ports=tuple(ports),
-        left=np.array(left, np.int64).reshape(-1, 3),
-    )
 
 
 @dataclass(frozen=True)
@@ -193,6 +46,7 @@ class Plan:
     then for each child offset, size, its eliminated, start of its map. An offset below `leaf_size` lies in the buffer
     of the leaves, any other, less leaf_size, in the arena. maps: the place of each remaining port of a child in the
     joint matrix. leaf_size, arena_size: elements of the two buffers. result: the first five numbers of the last matrix.
+    every: whether that also holds what lies between two sinks and between two drivers.
     """
 
     leaves: tuple[Leaves, ...]
@@ -201,6 +55,7 @@ class Plan:
     leaf_size: int
     arena_size: int
     result: tuple[int, int, int, int, int]
+    every: bool
 
 
 Box = tuple[int, int, int, int]
@@ -223,7 +78,7 @@ class _Array:
 
     rows: int
     cols: int
-    shorts: Shorts
+    joined: Topology
 
     @property
     def terminals(self) -> int:
@@ -237,16 +92,16 @@ class _Array:
 
     def _words(self, rows: np.ndarray, column: int) -> np.ndarray:
         """Word nodes of a column; column −1: the drivers."""
-        column = 0 if self.shorts.word and column > 0 else column
-        if column < 0 or (column == 0 and self.shorts.first):
+        column = 0 if self.joined.word and column > 0 else column
+        if column < 0 or (column == 0 and self.joined.first):
             return self.terminals + self.cols + rows
         return rows * self.cols + column
 
     def _bits(self, row: int, cols: np.ndarray) -> np.ndarray:
         """Bit nodes of a row; row `rows`: the sinks."""
         last = self.rows - 1
-        row = last if self.shorts.bit and row < last else row
-        if row > last or (row == last and self.shorts.last):
+        row = last if self.joined.bit and row < last else row
+        if row > last or (row == last and self.joined.last):
             return self.terminals + cols
         return (self.rows + row) * self.cols + cols
 
@@ -255,6 +110,8 @@ class _Array:
         top, bottom, left, right = box
         rows, cols = np.arange(top, bottom), np.arange(left, right)
         words = [self._words(rows, left - 1), self._words(rows, right - 1)]
+        if self.joined.far and right == self.cols:
+            words.append(self._words(rows, -1))
         nodes = np.unique(np.concatenate([*words, self._bits(top, cols), self._bits(bottom, cols)]))
         return nodes[~self.inside(nodes, box)]
 
@@ -264,11 +121,11 @@ class _Array:
         edges = self.edges(box)
         half = self.rows * self.cols
         i, j = np.divmod(nodes % half, self.cols)
-        if self.shorts.word:
+        if self.joined.word:
             word = np.full(nodes.shape, edges.left and edges.right)
         else:
             word = (j >= left) & ((j + 1 < right) | edges.right)
-        if self.shorts.bit:
+        if self.joined.bit:
             bit = np.full(nodes.shape, edges.top and edges.bottom)
         else:
             bit = (i < bottom) & ((i > top) | edges.top)
@@ -285,7 +142,7 @@ def _cuts(size: int, leaf: int) -> list[int]:
 
 def _plan_leaves(array: _Array, leaf: int) -> tuple[tuple[Leaves, ...], list[list[_Block]], int]:
     """Leaves by program, their blocks as a grid, and the size of their buffer."""
-    rows, cols, shorts = array.rows, array.cols, array.shorts
+    rows, cols, joined = array.rows, array.cols, array.joined
     row_cuts, col_cuts = _cuts(rows, leaf), _cuts(cols, leaf)
     groups: dict[tuple[int, int, Edges], list[_Block]] = defaultdict(list)
     grid: list[list[_Block]] = []
@@ -295,14 +152,14 @@ def _plan_leaves(array: _Array, leaf: int) -> tuple[tuple[Leaves, ...], list[lis
         for left, right in pairwise(col_cuts):
             box = (top, bottom, left, right)
             key = (bottom - top, right - left, array.edges(box))
-            ports = len(leaf_program(*key, shorts).ports)
+            ports = len(leaf_program(*key, joined).ports)
             block = _Block(box, offset, ports, 0)
             offset += ports**2
             grid[-1].append(block)
             groups[key].append(block)
     leaves = tuple(
         Leaves(
-            program=leaf_program(height, width, edges, shorts),
+            program=leaf_program(height, width, edges, joined),
             shape=(height, width),
             origins=np.array([[b.box[0], b.box[2]] for b in blocks], np.int64),
             offsets=np.array([b.offset for b in blocks], np.int64),
@@ -408,21 +265,28 @@ class _Merges:
         return self.joins[key]
 
 
-@lru_cache(maxsize=32)
-def plan(rows: int, cols: int, shorts: Shorts, leaf: int = LEAF) -> Plan:
-    """The elimination of arrays of rows × cols cells. leaf: largest side of a leaf [cells]."""
-    array = _Array(rows, cols, shorts)
+@lru_cache(maxsize=256)
+def plan(rows: int, cols: int, joined: Topology, leaf: int = LEAF, *, every: bool = False) -> Plan:
+    """The elimination of arrays of rows × cols cells.
+
+    leaf: largest side of a leaf [cells]. every: also what lies between two sinks and between two drivers is wanted.
+    """
+    array = _Array(rows, cols, joined)
     leaves, grid, leaf_size = _plan_leaves(array, leaf)
     merges = _Merges(array, grid, leaf_size)
     merges.block(0, len(grid), 0, len(grid[0]))
     ports = leaves[0].program.ports  # of the whole array where it is one leaf
     first = [0, len(ports), 0, sum(n[0] in "WB" for n in ports), sum(n[0] != "D" for n in ports)]
     offset, size, eliminated, first_sink, first_driver = (merges.table[-1] if merges.table else first)[:5]
+    table = np.array(merges.table, np.int64).reshape(-1, 13)
+    if every:
+        table[:, 3:5] = table[:, 1:2]  # the kernel leaves out pairs among what it takes for sinks and drivers
     return Plan(
         leaves=leaves,
-        merges=np.array(merges.table, np.int64).reshape(-1, 13),
+        merges=table,
         maps=np.concatenate([np.empty(0, np.int64), *merges.maps]),
         leaf_size=leaf_size,
         arena_size=merges.arena.size,
         result=(offset, size, eliminated, first_sink, first_driver),
+        every=every,
     )

@@ -31,6 +31,9 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
   compress CONFIG --target-area 0.05mm2 | --target-power 10mW | --target-energy 2uJ | --target-arrays 40
                   | --target-reduction 10 | --accuracy-floor 0.98
                         the first half of run: compress until the chip meets one target, without ratios set by hand
+  sweep CONFIG --out DIR [--workers N | --scheduler ADDRESS] [--store DIR] [--retry-failed]
+                        the same for every point of the file's [sweep], its work shared; interrupted, it goes on
+  store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
   report DIR            write the report of a finished run again
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
@@ -99,6 +102,8 @@ def _dispatch(args: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
         "compress": _compress,
+        "sweep": _sweep,
+        "store": _store,
         "report": _report,
         "estimate": _estimate,
         "netlist": _netlist,
@@ -131,7 +136,7 @@ def _run(args: list[str]) -> int:
         _Run,
         prog=f"ohmweave run {name or 'CONFIG'}",
         args=args[1:] if name else args,
-        default=_Run(config=_with_prune_patterns(loaded, args)),
+        default=_Run(config=configuration.with_flagged_patterns(loaded, args)),
         use_underscores=True,
     )
     config = flags.config
@@ -162,18 +167,6 @@ def _run_config(config: Config, name: str, flags: _Run, command_line: str) -> in
     return 0
 
 
-def _with_prune_patterns(config: Config, args: list[str]) -> Config:
-    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
-    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
-    for arg in args:
-        head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
-        if head == "prune":
-            prune.setdefault(rest, configuration.Prune())
-        elif head == "budget":
-            budget.setdefault(rest, configuration.Budget())
-    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
-
-
 def _print_answer(result: dict[str, Any], out: Path) -> None:
     from experiments.page import answer
 
@@ -191,6 +184,18 @@ def _report(args: list[str]) -> int:
     report.write(result, report.load_tables(folder), Path(folder), formats=result["config"]["report"]["figures"])
     _print_answer(result, Path(folder))
     return 0
+
+
+def _sweep(args: list[str]) -> int:
+    from experiments import sweep_command
+
+    return sweep_command.sweep(args)
+
+
+def _store(args: list[str]) -> int:
+    from experiments import sweep_command
+
+    return sweep_command.store(args)
 
 
 def _estimate(args: list[str]) -> int:

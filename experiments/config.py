@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from hwmodels.errors import UserError, suggestion
-from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Positive
+from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Percentile, Positive
 
 T = TypeVar("T")
 
@@ -27,6 +27,8 @@ Keep = Annotated[int, Strict(), Field(ge=1)] | Annotated[float, Strict(), Field(
 Counted = Literal["filter", "channel", "column", "block", "kernel", "array_row", "array_column", "unstructured"]
 COUNTED_KEYS: tuple[str, ...] = get_args(Counted)
 """Keys of [compress.prune] that set by hand how many groups stay."""
+Lsb = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+"""A finite number of converter steps, of either sign."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, Field))
@@ -145,8 +147,9 @@ class Budget:
 class Compress:
     """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
 
-    order: Literal["joint", "sequential"] = "joint"
-    """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left."""
+    order: Literal["joint", "sequential", "quantise-first"] = "joint"
+    """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left;
+    quantise-first: the other way round, pruning with the weights on their levels."""
     quantise: bool = True
     """Pull live weights to the conductance levels."""
     admm_epochs: NonNegativeInt = 27
@@ -160,7 +163,7 @@ class Compress:
     retrain_epochs: NonNegativeInt = 12
     """Masked retraining once the pruning is fixed."""
     quantise_epochs: NonNegativeInt | None = None
-    """ADMM towards the levels under the mask, for order = "sequential"; default: admm_epochs."""
+    """ADMM towards the levels, for order = "sequential" or "quantise-first"; default: admm_epochs."""
     finish_epochs: NonNegativeInt = 6
     """Straight-through retraining on the final levels; biases and normalisation are free."""
     lr: Positive = 1e-3
@@ -175,6 +178,38 @@ class Compress:
     weight_decay: NonNegative = 0.0
     lr_schedule: Literal["cosine", "step", "constant"] = "cosine"
     """Course of the learning rate between two updates of the copies."""
+    solver: Literal["admm", "slr"] = "admm"
+    """How the duals move; slr: surrogate Lagrangian relaxation (Gurevin et al. 2021), at the price of one more pass
+    over the training data an update."""
+    slr_step: Positive | None = None
+    """First step of SLR; default: 0.01."""
+    slr_m: Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)] | None = None
+    """M of SLR's step rule; default: 300."""
+    slr_r: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """r of SLR's step rule; default: 0.1."""
+    rho_rule: Literal["grow", "balance"] = "grow"
+    """grow: rho_growth at every update; balance: up or down by it, towards equal primal and dual residuals."""
+    rho_threshold: Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)] | None = None
+    """Ratio of the residuals from which rho_rule = "balance" acts; default: 10."""
+    stop: Positive | None = None
+    """End an ADMM stage early once all residuals over the norm of the weights are below this; default: never."""
+    steps: Count = 1
+    """Rounds of progressive pruning, each with all of admm_epochs and retrain_epochs."""
+    step_ratio: Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)] | None = None
+    """How many times fewer groups each round leaves than the one before; default: 2."""
+    quantise_steps: Literal[1, 2] = 1
+    """2: quantise the first and the last layer after all others, for order = "sequential"."""
+    accumulate: Count = 1
+    """Batches per step of the optimiser."""
+    precision: Literal["full", "bfloat16"] = "full"
+    """bfloat16: forward passes in mixed precision; the weights stay float32."""
+    distill: Fraction = 0.0
+    """Share of the loss that comes from the dense network's outputs, once the pruning is fixed."""
+    distill_temperature: Positive | None = None
+    """Temperature of those outputs; default: 1."""
+    purify: Fraction | None = None
+    """Accuracy on the training data that removing weak rows, channels and filters may cost at the end; unused paths go
+    in any case. Default: no purification."""
     batch_size: Count | None = None
     """Default: that of [train]."""
     rank: Literal["norm", "gain"] = "norm"
@@ -194,6 +229,40 @@ class Compress:
 
 
 @_section
+class AdcErrors:
+    """Errors of the converters, [crossbar.adc_errors]: every key is a field of `crossbar.AdcErrors`."""
+
+    offset_lsb: NonNegative = 0.0
+    """Standard deviation of the offset over the converters of a chip [LSB]."""
+    gain: NonNegative = 0.0
+    """Standard deviation of the relative gain error over the converters of a chip."""
+    inl_lsb: Lsb = 0.0
+    """Largest integral non-linearity [LSB], of the shape inl_shape."""
+    inl_shape: Literal["bow", "s"] = "bow"
+    """Its shape: one bow, or an S of both signs."""
+    inl_table_lsb: tuple[Lsb, ...] | None = None
+    """Measured INL of the transition levels [LSB] instead, evenly spaced over the range."""
+    noise_lsb: NonNegative = 0.0
+    """Standard deviation of the input-referred noise of a conversion [LSB]."""
+
+
+@_section
+class DacErrors:
+    """Errors of the word-line drivers, [crossbar.dac_errors]: every key is a field of `crossbar.DacErrors`."""
+
+    offset_lsb: NonNegative = 0.0
+    """Standard deviation of the offset over the drivers of a chip [LSB]; one LSB of a 1-bit driver is V_read."""
+    gain: NonNegative = 0.0
+    """Standard deviation of the relative gain error over the drivers of a chip."""
+    inl_lsb: Lsb = 0.0
+    """Largest deviation of the output from a straight line [LSB], of the shape inl_shape."""
+    inl_shape: Literal["bow", "s"] = "bow"
+    """Its shape: one bow, or an S of both signs."""
+    inl_table_lsb: tuple[Lsb, ...] | None = None
+    """Measured deviation [LSB] instead, evenly spaced from code 0 to the highest."""
+
+
+@_section
 class Crossbar:
     """One array and its converters: every key is a field of `crossbar.ArraySpec`."""
 
@@ -201,22 +270,50 @@ class Crossbar:
     """Word lines."""
     cols: Count = 128
     """Bit lines."""
+    encoding: Literal["pair", "offset", "flipped", "polarised"] = "pair"
+    """Weights on cells: positive and negative apart, offset codes, ISAAC's flipped columns, or one sign a fragment."""
     slices: Count = 1
-    """Cells that share the magnitude of one weight."""
+    """Cells that share the digits of one weight."""
+    slice_bits: tuple[Count, ...] | None = None
+    """Bits on each slice, least significant first (3 3 2); default: all levels of the cell on every slice."""
+    slice_layout: Literal["arrays", "columns"] = "arrays"
+    """Slices on arrays of their own, or on neighbouring columns of one."""
     idle: Literal["open", "hrs"] | None = None
     """What stands where no weight does: open (0 S) or hrs (a cell at g_min); default: the device's own."""
     pair_subtraction: Literal["digital", "analog"] = "digital"
     """Subtract a pair's halves after their converters, or their currents before one that takes both signs."""
+    pair_layout: Literal["arrays", "columns"] = "arrays"
+    """A pair's halves on two arrays, or on neighbouring columns of one."""
+    offset_correction: Literal["digital", "analog"] = "digital"
+    """Take the offset off digitally, or as the current of a dummy column before the converter."""
+    fragment: Count | None = None
+    """Rows that share a sign in a column, for encoding = "polarised"; default: 8."""
     input_bits: Count | Literal["ideal"] = 8
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1
     """Bits that a word-line driver applies per cycle."""
+    signed_inputs: Literal["phases", "twos_complement"] = "phases"
+    """Inputs of both signs: positive part, then negative part; or one phase of signed codes."""
+    input_range: Literal["calibrated", "percentile", "fixed"] = "calibrated"
+    """Range of the inputs: the largest seen in calibration, their input_percentile, or input_full_scale."""
+    input_percentile: Percentile | None = None
+    """Percentile of the inputs' magnitudes, for input_range = "percentile"."""
+    input_full_scale: Positive | None = None
+    """Range of the inputs of every layer, for input_range = "fixed"."""
+    dac_errors: DacErrors = field(default_factory=DacErrors)
+    """Errors of the word-line drivers."""
     adc_bits: Count | Literal["ideal"] = 8
-    """Resolution of the converters; ideal: the exact sum."""
+    """Resolution of the converters; ideal: the exact sum; 1: sense amplifiers."""
     cols_per_adc: Count | None = None
     """Columns that share a converter; default: all of the array."""
-    adc_range: Literal["calibrated", "full"] = "calibrated"
-    """Full scale: the largest sum seen in calibration, or the largest possible."""
+    adc_range: Literal["calibrated", "percentile", "full"] = "calibrated"
+    """Full scale: the largest sum seen in calibration, the sums' adc_percentile, or the largest possible."""
+    adc_percentile: Percentile | None = None
+    """Percentile of the sums' magnitudes, for adc_range = "percentile"."""
+    adc_range_per: Literal["layer", "converter"] = "layer"
+    """Whose sums a measured range is taken over."""
+    adc_errors: AdcErrors = field(default_factory=AdcErrors)
+    """Errors of the converters."""
     r_word_ohm: NonNegative = 0.0
     """Resistance of a word-line segment [Ω]; 0: an ideal wire."""
     r_bit_ohm: NonNegative = 0.0
@@ -225,6 +322,14 @@ class Crossbar:
     """Resistance of a word-line driver [Ω]."""
     r_sink_ohm: NonNegative = 0.0
     """Resistance of a bit line's read-out [Ω]."""
+    r_access_ohm: NonNegative = 0.0
+    """Resistance of the access transistor in series with every cell [Ω]; 0: cells without transistors (1R)."""
+    both_ends: Annotated[bool, Strict()] = False
+    """A second, equal driver stands at the far end of every word line."""
+    unused_rows: Literal["off", "grounded", "floating"] = "off"
+    """Word lines without weights whose idle cells conduct (idle = "hrs"): shut off, held at 0 V, or floating."""
+    wire_model: Literal["exact", "fast"] = "exact"
+    """fast: an approximation for screening, over ten times faster, with a bound of its error that it warns by."""
     t_read_s: Positive = 100e-9
     """Time of one array read [s]."""
 
@@ -278,6 +383,8 @@ class Simulate:
     """Time between programming and reading [s], over which cells drift (86400: a day)."""
     temperature_k: Positive | None = None
     """Temperature of the cells [K]; default: the reference temperature of the device."""
+    read_noise: bool = True
+    """Draw the device's read noise anew at every read, where it has data on it."""
 
 
 @_section
@@ -334,6 +441,14 @@ def load(path: Path) -> Config:
     Raises UserError that names the file and, for each mistake, the key, the value, what is allowed and the
     nearest valid spelling.
     """
+    values = read(path)
+    if "sweep" in values:
+        raise UserError(f"{path} holds a [sweep]: run it with `ohmweave sweep {path}`.")
+    return validated(values, str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, not yet checked against any key; UserError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -341,13 +456,32 @@ def load(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The configuration file {str(path)!r} cannot be read: {error}") from None
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+_CONFIG = TypeAdapter(Config)
+
+
+def validated(values: Mapping[str, Any], where: str) -> Config:
+    """The configuration of plain values; UserError with a line per mistake, each beginning with `where`."""
     try:
-        return TypeAdapter(Config).validate_python(values)
+        return _CONFIG.validate_python(dict(values))
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in _sentences(error, Config))) from None
+        raise UserError("\n".join(f"{where}: {line}" for line in _sentences(error, Config))) from None
+
+
+def with_flagged_patterns(config: Config, args: Sequence[str]) -> Config:
+    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
+    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
+    for arg in args:
+        head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
+        if head == "prune":
+            prune.setdefault(rest, Prune())
+        elif head == "budget":
+            budget.setdefault(rest, Budget())
+    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
 
 
 def example_names() -> list[str]:

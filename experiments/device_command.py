@@ -12,7 +12,7 @@ usage: ohmweave devices [NAME] [--figure FILE]
        ohmweave devices fit DATA --out DEVICE.toml
 
   NAME           a device preset, or the path of a device file (.toml) or of measurements (.csv)
-  --figure FILE  draw the programmed conductances of its levels (.svg, .png or .pdf)
+  --figure FILE  draw the programmed conductances of its levels, and a non-linear I–V (.svg, .png, .pdf)
   fit DATA       a device file from a CSV file of measured states or readings (docs/devices.md says which columns),
                  with a picture of the fit and its residuals (.svg and .png) beside it
 """

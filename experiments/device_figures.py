@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import drawing
-from hwmodels import Device, DeviceFit, UserError, atomic, program
+from hwmodels import Device, DeviceFit, UserError, atomic, cell_current, linear_model_error, program
 
 _INK, _MUTED, _LINE = (drawing.THEME[role][0] for role in ("ink", "muted", "line"))
 _HUES = tuple(drawing.THEME[role][0] for role in ("blue", "cyan"))
@@ -17,14 +18,23 @@ _CELLS = 40_000
 
 
 def distributions(device: Device) -> drawing.Draw:
-    """The picture of the programmed conductances of every level (of 32 spread over the range, where there are more)."""
+    """The picture of the programmed conductances of every level (of 32 spread over the range, where there are more).
+
+    Below it, where the cells are not linear, their I–V and what a linear cell would lack.
+    """
     levels = device.level_conductances()
     shown = levels[np.unique(np.linspace(0, len(levels) - 1, min(len(levels), _MOST_LEVELS)).round().astype(int))]
     g = program(np.repeat(shown[:, None, None], _CELLS, axis=2), device)[:, 0] * 1e6
 
     def draw(figure: Figure) -> None:
-        figure.set_figheight(3.0)
-        axes = figure.subplots()
+        if device.conduction is None:
+            figure.set_figheight(3.0)
+            axes = figure.subplots()
+        else:
+            figure.set_figheight(5.6)
+            grid = figure.add_gridspec(2, 2, height_ratios=(5, 6))
+            axes = figure.add_subplot(grid[0, :])
+            _conduction(device, figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1]))
         edges = np.linspace(g.min(), g.max(), 401)
         for k, cells in enumerate(g):
             hue = _HUES[k % 2]
@@ -39,6 +49,28 @@ def distributions(device: Device) -> drawing.Draw:
         axes.set_ylim(0, 1.05)
 
     return draw
+
+
+def _conduction(device: Device, left: Axes, right: Axes) -> None:
+    """I–V of the two ends and the middle of the range against linear cells, and what those lack, over the voltage."""
+    law = device.conduction
+    assert law is not None
+    v = np.linspace(-law.max_v, law.max_v, 201)
+    middle = float(np.sqrt(device.g_min_s * device.g_max_s))
+    for g, hue in zip((device.g_max_s, middle, device.g_min_s), ("blue", "green", "red"), strict=True):
+        color = drawing.THEME[hue][0]
+        left.plot(v, g * v * 1e6, color=color, linewidth=0.8, linestyle=(0, (3, 2)))
+        left.plot(v, cell_current(g, v, law) * 1e6, color=color, label=f"{g * 1e6:.4g} µS")
+        right.plot(v, linear_model_error(g, v, law) * 100, color=color)
+    left.set_title(f"{device.name}: I–V ({law.kind}); dashed: linear")
+    left.set_ylabel("current [µA]")
+    left.legend(loc="upper left", title="conductance at 0 V", alignment="left")
+    right.set_title("what a linear cell lacks: I / (G V) − 1")
+    right.set_ylabel("difference [%]")
+    right.axhline(0, color=_MUTED, linewidth=0.7)
+    for axes in (left, right):
+        axes.set_xlabel("voltage across the cell [V]; dotted: read voltage")
+        axes.axvline(device.read_voltage_v, color=_MUTED, linewidth=0.8, linestyle=":")
 
 
 def fit(found: DeviceFit) -> drawing.Draw:

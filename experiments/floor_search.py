@@ -20,33 +20,36 @@ from torch import nn
 import admm
 from admm import Compressed, Plan
 from admm.constraints import Budget
+from admm.history import Masks
 from experiments import training
 from experiments.progress import Progress
-from experiments.run_folder import RunFolder
+from experiments.run_folder import read_json, write_json
 from experiments.setup import Setup
 from hwmodels.errors import UserError
 
 TRIES = 6
 """Budgets that a search tries at most; the ends of the bracket are then (largest / smallest)^(1/64) apart."""
-TRIED = "state/search.json"
+TRIED = "checkpoint/search.json"
+"""Where the finished tries are listed, in the folder of the compression."""
 _CLOSE = 1e-3
 """Budgets nearer to one another than this share are one."""
 
 
 def smallest(
     setup: Setup,
-    folder: RunFolder,
+    folder: Path,
     dense: nn.Module,
     evaluate: Callable[[nn.Module], float],
+    cost: Callable[[Masks], dict[str, float]],
     progress: Progress,
 ) -> Compressed:
     """The network of the smallest budget found that keeps compress.accuracy_floor.
 
-    setup: with a target without a limit, and held-out samples. dense: the trained network. evaluate: for the history
-    only. Every finished try is kept in the folder, and one that was interrupted goes on from its last epoch.
+    setup: with a target without a limit, and held-out samples. dense: the trained network. evaluate, cost: for the
+    histories only. Every finished try is kept in the folder, and one that was interrupted goes on from its last epoch.
     Raises UserError when even the largest budget does not keep the floor.
     """
-    return _Search(setup, folder, dense, evaluate, progress).run()
+    return _Search(setup, folder, dense, evaluate, cost, progress).run()
 
 
 def held_out_accuracy(setup: Setup, network: nn.Module) -> float:
@@ -57,14 +60,15 @@ def held_out_accuracy(setup: Setup, network: nn.Module) -> float:
 @dataclass(frozen=True)
 class _Search:
     setup: Setup
-    folder: RunFolder
+    folder: Path
     dense: nn.Module
     evaluate: Callable[[nn.Module], float]
+    cost: Callable[[Masks], dict[str, float]]
     progress: Progress
 
     def run(self) -> Compressed:
         """Bracket and bisect; with no success at all, the largest budget is the last try."""
-        tries: list[dict[str, Any]] = self.folder.read(TRIED) or []
+        tries: list[dict[str, Any]] = read_json(self.folder / TRIED) or []
         bracket = Bracket.of(self.budget.smallest, self.budget.largest, self._step())
         for number in range(TRIES + 1):
             limit = bracket.middle() if number < TRIES else None
@@ -72,7 +76,7 @@ class _Search:
                 break
             if number == len(tries):
                 tries.append(self._tried(number, self.budget.largest if limit is None else limit, bracket.best))
-                self.folder.write(TRIED, tries)
+                write_json(self.folder / TRIED, tries)
             bracket.narrowed(number, tries[number], self.floor)
             if limit is None:
                 break
@@ -115,6 +119,7 @@ class _Search:
                 seed=self.setup.config.seed,
                 checkpoint_dir=self._place(number) / "checkpoint",
                 on_epoch=lambda row: task.advance(detail=f"{row['stage']}, epoch {row['epoch']} of {row['epochs']}"),
+                cost=self.cost,
             )
         made.save(self._place(number))
         accuracy = held_out_accuracy(self.setup, made.model)
@@ -133,7 +138,7 @@ class _Search:
         return target.text(self.budget.largest / limit if target.kind == "reduction" else limit)
 
     def _place(self, number: int) -> Path:
-        return self.folder.state / "search" / f"try-{number + 1}"
+        return (self.folder / TRIED).parent / f"try-{number + 1}"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from hwmodels.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from mapping import Placement
-    from mapping.placement import Piece
+    from mapping.pieces import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class _Netlist:
     """Layer whose array is wanted."""
     array: int | None = None
     """Number of the array: of the placement, or with --layer counted within the layer from 0."""
+    part: int = 0
+    """Which part of an array that is read in several (fragments of one sign); the others' rows are not driven."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """The netlist; default: LAYER-array-N.cir in the current folder."""
     seed: int | None = None
@@ -60,8 +63,7 @@ def run(args: list[str]) -> int:
     if flags.layer is None and flags.array is None:
         print(_listing(placement))
         return 0
-    piece = _piece(placement, flags.layer, flags.array)
-    _export(placement, piece, flags)
+    _export(placement, _pieces(placement, flags.layer, flags.array), flags)
     return 0
 
 
@@ -69,71 +71,85 @@ def _listing(placement: Placement) -> str:
     """The arrays of a placement as a table."""
     from experiments.catalogue import as_table
 
-    rows = [
-        (
-            str(p.array),
-            p.layer.name,
-            "+" if p.sign > 0 else "−",
-            str(p.slice),
-            str(p.tile.rows.size),
-            str(p.tile.cols.size),
-        )
-        for p in placement.pieces()
-    ]
+    rows = []
+    for number, pieces in groupby(placement.pieces(), key=lambda piece: piece.array):
+        parts = list(pieces)
+        high, wide = parts[0].contents.target.shape
+        signs = " ".join(sorted({"+" if part.sign > 0 else "−" for part in parts}))
+        slices = " ".join(sorted({str(part.slice) for part in parts}))
+        rows.append((str(number), parts[0].layer.label, signs, slices, str(high), str(wide)))
     return as_table(("array", "layer", "sign", "slice", "rows", "cols"), rows)
 
 
-def _piece(placement: Placement, layer: str | None, array: int | None) -> Piece:
-    """The array that the flags mean; raises UserError where there is none."""
-    if layer is not None and layer not in placement.layers:
-        raise unknown("layer", layer, list(placement.layers))
-    pieces = [piece for piece in placement.pieces() if layer is None or piece.layer.name == layer]
-    if not pieces:
+def _pieces(placement: Placement, layer: str | None, array: int | None) -> list[Piece]:
+    """The pieces on the array that the flags mean; raises UserError where there is none."""
+    labels = [placed.label for placed in placement.layers.values()]
+    if layer is not None and layer not in labels:
+        raise unknown("layer", layer, labels)
+    arrays = [list(members) for _, members in groupby(placement.pieces(), key=lambda piece: piece.array)]
+    arrays = [parts for parts in arrays if layer is None or parts[0].layer.label == layer]
+    if not arrays:
         raise UserError(f"Layer {layer!r} has no array: none of its weights is left.")
     number = 0 if array is None else array
-    if not 0 <= number < len(pieces):
+    if not 0 <= number < len(arrays):
         where = "the placement" if layer is None else f"layer {layer!r}"
-        raise UserError(f"--array {number}: {where} has the arrays 0 to {len(pieces) - 1}.")
-    return pieces[number]
+        raise UserError(f"--array {number}: {where} has the arrays 0 to {len(arrays) - 1}.")
+    return arrays[number]
 
 
-def _export(placement: Placement, piece: Piece, flags: _Netlist) -> None:
+def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     """Write the netlist, and what else was asked for."""
     from crossbar import solve, write_netlist
+    from crossbar.array_circuit import circuit
     from hwmodels import program
 
-    spec = placement.array
-    g = piece.target if flags.seed is None else program(piece.target, spec.device, seed=flags.seed, array=piece.array)
-    v = _voltages(flags.volts, g.shape[0], spec.device.read_voltage_v)
-    # Word lines below the last one in use carry no cell; their bit-line segments lie before the read-out.
-    below = (spec.rows - g.shape[0]) * spec.r_bit_ohm
-    wires = (spec.r_word_ohm, spec.r_bit_ohm, spec.r_source_ohm, spec.r_sink_ohm + below)
-    out = flags.out or Path(f"{piece.layer.name or 'layer'}-array-{piece.array}.cir")
-    write_netlist(out, g, v, *wires)
+    spec, contents = placement.array, pieces[0].contents
+    g = contents.target
+    if flags.seed is not None:
+        g = program(g, spec.device, seed=flags.seed, array=contents.number)
+    lines = _lines(pieces, flags.part)
+    array = circuit(g, spec, lines)
+    driven = len(range(*lines.indices(g.shape[0])))
+    asked = _voltages(flags.volts, driven, spec.device.read_voltage_v)
+    v = np.zeros((len(asked), len(array.g)))
+    v[:, lines.start : lines.stop] = asked
+    out = flags.out or Path(f"{pieces[0].layer.label}-array-{contents.number}.cir")
+    law = spec.device.conduction
+    write_netlist(out, array.g, v, *array.wires, wiring=array.wiring, conduction=law)
+    solution = solve(array.g, v, *array.wires, wiring=array.wiring, conduction=law)
     if not flags.quiet:
         rows, cols = g.shape
         print(
-            f"Array {piece.array}: layer {piece.layer.name!r}, {rows} × {cols} cells of "
-            f"{spec.rows} × {spec.cols}, {np.count_nonzero(g)} not open; {len(v)} input{'s' if len(v) > 1 else ''}."
+            f"Array {contents.number}: layer {pieces[0].layer.label!r}, {rows} × {cols} cells of "
+            f"{spec.rows} × {spec.cols}, {np.count_nonzero(g)} not open, {driven} word lines driven; "
+            f"{len(v)} input{'s' if len(v) > 1 else ''}."
         )
-        largest = np.abs(solve(g, v, *wires).currents).max() * 1e6
-        print(f"Largest bit-line current: {largest:.4g} µA.")
+        print(f"Largest bit-line current: {np.abs(solution.currents).max() * 1e6:.4g} µA.")
     if flags.check:
-        print(_comparison(out, g, v, wires))
+        print(_comparison(out, solution.currents))
     if flags.figure is not None:
         from experiments import device_figures
         from experiments.array_figures import maps
 
-        device_figures.save(maps(g, v, wires, f"{piece.layer.name}, array {piece.array}"), flags.figure)
+        name = f"{pieces[0].layer.label}, array {contents.number}"
+        device_figures.save(maps(array, solution, name), flags.figure)
         print(f"Picture: {flags.figure}")
     print(f"Netlist: {out}")
 
 
-def _comparison(path: Path, g: np.ndarray, v: np.ndarray, wires: tuple[float, float, float, float]) -> str:
-    """What ngspice says of the same circuit."""
-    from crossbar import run_netlist, solve
+def _lines(pieces: list[Piece], part: int) -> slice:
+    """The word lines of the part that is read at once: of all, or of one fragment of several on an array."""
+    spans = sorted({(piece.tile.row0, piece.tile.row0 + piece.tile.rows.size) for piece in pieces})
+    if not 0 <= part < len(spans):
+        raise UserError(f"--part {part}: this array is read in {len(spans)} part(s), numbered from 0.")
+    return slice(*spans[part])
 
-    ours, theirs = solve(g, v, *wires).currents, run_netlist(path, g.shape[1])
+
+def _comparison(path: Path, ours: np.ndarray) -> str:
+    """What ngspice says of the same circuit."""
+    from crossbar import run_netlist
+
+    theirs = run_netlist(path, ours.shape[1])
     off = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-300)
     return f"ngspice agrees to {off:.1e} of the largest current."
 

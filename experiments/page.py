@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import figures, tornado
+from experiments import converter_report, figures, tornado
 from experiments.wording import (
     UNKNOWN,
     change,
@@ -51,6 +51,8 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "ranges": ranges(record),
         "uncertain": _uncertain_rows(tables),
         "layers": [_layer_row(layer) for layer in record["layers"]],
+        "converters": [converter_report.row(layer) for layer in record["layers"]],
+        "converter_heads": list(converter_report.HEADS),
         "digital": _digital(record),
         "on_arrays": f"{share(record['macs_on_arrays'])} of the multiply-accumulates run on arrays.",
         "warnings": warnings(record),
@@ -164,6 +166,7 @@ def _asked_arrays(crossbar: Mapping[str, Any], device: Mapping[str, Any]) -> str
     details = [
         f"{device['levels']} levels a cell" if device.get("levels") else "",
         plural(crossbar["slices"], "slice") + " a weight" if crossbar.get("slices") else "",
+        f"encoding {crossbar['encoding']!r}" if crossbar.get("encoding", "pair") != "pair" else "",
         *(_bits(crossbar.get(key), what) for key, what in (("input_bits", "inputs"), ("adc_bits", "ADCs"))),
         "programming errors off" if device.get("mismatch") == 0 else "",
     ]
@@ -291,7 +294,9 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
     at = f", power at {rate(record['frame_rate_hz'])}" if known(record["frame_rate_hz"]) else ""
     many = len(record["layers"]) > figures.MAX_ROWS
     together = " Neighbouring layers are summed; “+ 2” stands for the next two." if many else ""
-    return {
+    sums = _table(tables, "adc_histogram")
+    sums_seen = converter_report.worst_layer(record["layers"], sums) is not None
+    return ({"adc_range": converter_report.caption(record, sums)} if sums_seen else {}) | {
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         "cost_by_component": f"Area and power by component{at}.",
         "cost_by_layer": f"Area and power by layer{at}.{together}",
@@ -325,6 +330,8 @@ def alternatives(record: Record, tables: Tables) -> dict[str, str]:
         "cost_by_layer": "Paired bars of area and power by layer; the numbers are in the table below.",
         "uncertainty": "Tornado charts of area and power; the numbers are in the table below.",
         "convergence": "Lines of accuracy and ADMM residuals over the epochs; the numbers are in the table history.",
+        "adc_range": "Histogram of column sums with the range of the converters; the numbers are in the table "
+        "adc_histogram.",
         "placement": f"Sheet of {plural(record['arrays']['placed'], 'array')} in bands of {plural(layers, 'layer')}; "
         "the numbers are in the table of layers.",
     }

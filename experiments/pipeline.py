@@ -7,31 +7,29 @@ interrupted run goes on where it was and a finished one is only read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import safetensors.torch
 from torch import nn
 
-import admm
-import mapping
 from admm import Compressed
-from experiments import budget_record, floor_search, record, report, training
+from experiments import budget_record, floor_search, record, report, stages
 from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
 from experiments.run_folder import RESULT, RunFolder
 from experiments.setup import Setup, inputs, prepare
+from experiments.stages import Dense
 from hwmodels import Estimate
 from hwmodels.errors import UserError
-from mapping import CrossbarNetwork, Placement
+from mapping import Placement
 
 SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
 DENSE, COMPRESSED = "state/dense/done.json", "state/compressed/done.json"
+TRIED = f"state/compressed/{floor_search.TRIED}"
 
 
 def run(config: Config, out: Path, *, name: str, command: str, progress: Progress) -> dict[str, Any]:
@@ -82,18 +80,9 @@ def compress(config: Config, out: Path, *, name: str, command: str, progress: Pr
         compressed = _compress(setup, folder, dense.network, progress)
         placement = _place(setup, folder, compressed, progress)
         _, cost = _price(setup, folder, dense.network, placement, progress)
-        made = budget_record.build(setup, compressed, cost, command, dense.accuracy, folder.read(floor_search.TRIED))
+        made = budget_record.build(setup, compressed, cost, command, dense.accuracy, folder.read(TRIED))
         budget_record.write(made, compressed, setup.plan, out)
     return made
-
-
-@dataclass(frozen=True)
-class _Dense:
-    """The dense network with its test accuracy and training history."""
-
-    network: nn.Module
-    accuracy: float
-    history: pd.DataFrame
 
 
 def _finished(config: Config, out: Path, name: str, progress: Progress) -> dict[str, Any] | None:
@@ -120,46 +109,15 @@ def _timed(folder: RunFolder, stage: str) -> Iterator[None]:
         folder.write(SECONDS, spent)
 
 
-def _test_accuracy(setup: Setup) -> Callable[[nn.Module], float]:
-    batches = setup.batches("test")
-    return lambda model: training.accuracy(model, batches)
-
-
-def _dense(setup: Setup, folder: RunFolder, progress: Progress) -> _Dense:
+def _dense(setup: Setup, folder: RunFolder, progress: Progress) -> Dense:
     """Train the dense network (or take its weights as they are)."""
-    network, section, state = setup.network, setup.config.train, folder.state / "dense"
+    state = folder.state / "dense"
     done = folder.read(DENSE)
     if done is None:
-        with _timed(folder, "train"), progress.task("Training", section.epochs) as task:
-            history = training.train(
-                network,
-                progress.track(setup.batches("train"), "epoch"),
-                epochs=section.epochs,
-                lr=section.lr,
-                optimizer=section.optimizer,
-                momentum=section.momentum,
-                weight_decay=section.weight_decay,
-                schedule=section.schedule,
-                label_smoothing=section.label_smoothing,
-                seed=setup.config.seed,
-                checkpoint_dir=state / "checkpoint",
-                on_epoch=lambda row: task.advance(row["epoch"] - task.done, _epoch_text(row)),
-                evaluate=_test_accuracy(setup),
-            )
-            accuracy = _test_accuracy(setup)(network)
-        state.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(network.state_dict(), state / "weights.safetensors")
-        done = {"accuracy": accuracy, "history": history.to_dict("records")}
+        with _timed(folder, "train"):
+            done = stages.train_dense(setup, state, progress)
         folder.write(DENSE, done)
-    network.load_state_dict(safetensors.torch.load_file(state / "weights.safetensors"))
-    return _Dense(network=network, accuracy=done["accuracy"], history=pd.DataFrame(done["history"]))
-
-
-def _epoch_text(row: dict[str, Any]) -> str:
-    parts = [f"loss {row['loss']:.4f}"]
-    if row.get("accuracy") is not None:
-        parts.append(f"accuracy {100 * row['accuracy']:.2f} %")
-    return ", ".join(parts)
+    return stages.read_dense(setup, state, done)
 
 
 def _compress(setup: Setup, folder: RunFolder, network: nn.Module, progress: Progress) -> Compressed:
@@ -167,32 +125,15 @@ def _compress(setup: Setup, folder: RunFolder, network: nn.Module, progress: Pro
     state = folder.state / "compressed"
     if folder.read(COMPRESSED) is None:
         with _timed(folder, "compress"):
-            if setup.target is not None and setup.target.limit is None:
-                compressed = floor_search.smallest(setup, folder, network, _test_accuracy(setup), progress)
-            else:
-                compressed = _compress_once(setup, state, network, progress)
-            compressed.save(state)
+            compressed = stages.compress(setup, network, state, progress)
         folder.write(COMPRESSED, {"stages": compressed.stages})
     return Compressed.load(state, network)
-
-
-def _compress_once(setup: Setup, state: Path, network: nn.Module, progress: Progress) -> Compressed:
-    with progress.task("Compressing", setup.compression_epochs) as task:
-        return admm.compress(
-            network,
-            setup.plan,
-            progress.track(setup.compression_batches(), "epoch"),
-            _test_accuracy(setup),
-            seed=setup.config.seed,
-            checkpoint_dir=state / "checkpoint",
-            on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
-        )
 
 
 def _place(setup: Setup, folder: RunFolder, compressed: Compressed, progress: Progress) -> Placement:
     """Place the compressed network; placing again is exact and fast, so only the file for others is kept."""
     with _timed(folder, "place"), progress.task("Placing on crossbars", 1) as task:
-        placement = mapping.place(compressed, setup.array, setup.calibration)
+        placement = stages.place(setup, compressed)
         placement.save(folder.path / "placement")
         task.advance(detail=f"{placement.arrays} arrays")
     return placement
@@ -202,41 +143,26 @@ def _quantised(
     setup: Setup, folder: RunFolder, compressed: Compressed, placement: Placement, progress: Progress
 ) -> float:
     """Accuracy of the network on its levels; weights that compression left free snap to them when they are placed."""
-    if all(layer.snap_error == 0 for layer in placement.layers.values()):
+    if not stages.snaps(placement):
         return compressed.stages["quantised"]
     with _timed(folder, "place"), progress.task("Testing the placed weights", 1) as task:
-        accuracy = _test_accuracy(setup)(placement.reference())
+        accuracy = stages.test_accuracy(setup)(placement.reference())
         task.advance()
     return accuracy
 
 
 def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: Progress) -> list[dict[str, Any]]:
     """Run the test set on as many chips as asked; every finished chip is kept."""
-    wanted, seed = setup.config.simulate.seeds, setup.config.seed
+    wanted = setup.config.simulate.seeds
     done: list[dict[str, Any]] = folder.read(SEEDS) or []
     if len(done) >= wanted:
         return done
-    batches = setup.batches("test")
     with _timed(folder, "simulate"), progress.task("Simulating chips", wanted, done=len(done)) as task:
-        network = None
-        for number in range(len(done), wanted):
-            if network is None:
-                network = CrossbarNetwork(placement, seed=device_seed(seed, number), conditions=setup.conditions)
-            else:
-                network.program(device_seed(seed, number))
-            accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
-            clipping = {layer: asdict(counts) for layer, counts in network.clipping().items()}
-            network.reset_clipping()
-            seeds = {"chip": number, "seed": device_seed(seed, number)}
-            done.append({**seeds, "accuracy": accuracy, "clipping": clipping})
+        for chip in islice(stages.simulate_chips(setup, placement, len(done), progress), wanted - len(done)):
+            done.append(chip)
             folder.write(SEEDS, done)
-            task.advance(detail=f"accuracy {100 * accuracy:.2f} %")
+            task.advance(detail=f"accuracy {100 * chip['accuracy']:.2f} %")
     return done
-
-
-def device_seed(seed: int, number: int) -> int:
-    """Seed of a run's chip number `number`: no two runs or chips share one (64-bit, the run's seed on top)."""
-    return (seed << 32) + number
 
 
 def _price(
@@ -244,9 +170,8 @@ def _price(
 ) -> tuple[Placement, dict[str, Estimate]]:
     """Cost of the placed network and of the unpruned baseline on the same arrays, at the same frame rate."""
     with _timed(folder, "estimate"), progress.task("Pricing", 2) as task:
-        baseline = mapping.place(network, setup.baseline, setup.calibration)
+        baseline = stages.place_baseline(setup, network)
         task.advance(detail=f"baseline of {baseline.arrays} arrays")
-        tiles = {"baseline": baseline.tiles, "placed": placement.tiles}
-        cost = setup.pricing.both(tiles)
+        cost = stages.price(setup, baseline, placement)
         task.advance()
     return baseline, cost

@@ -12,6 +12,7 @@ import hwmodels
 from crossbar import ArraySpec
 from experiments.config import Hardware
 from hwmodels import Estimate, Library, at_node
+from hwmodels.costs.cost import Prepared
 from hwmodels.costs.cost_prices import prices
 from hwmodels.errors import UserError, suggestion
 
@@ -46,8 +47,8 @@ class Pricing:
             if name not in known:
                 raise UserError(f"hardware.replicas: there is no layer {name!r}. {suggestion(name, known)}")
 
-    def check_rate(self, tiles: pd.DataFrame) -> None:
-        """Refuse a frame rate that the chip of a tile table does not reach."""
+    def check_rate(self, tiles: pd.DataFrame | Prepared) -> None:
+        """Refuse a frame rate that the chip of a tile table (or that counted) does not reach."""
         if self.section.frame_rate_hz is None:
             return
         try:
@@ -60,14 +61,19 @@ class Pricing:
 
         The baseline's full rate, that is: compressed layers are no slower, except where their inputs gained a sign.
         """
+        return self.both_prepared({name: hwmodels.prepare(table) for name, table in tiles.items()})
+
+    def both_prepared(self, chips: dict[str, Prepared]) -> dict[str, Estimate]:
+        """The same for chips whose tiles are counted already."""
         rate = self.section.frame_rate_hz
         if rate is None:
-            rate = min(self.estimate(table).totals["frame_rate_hz"] for table in tiles.values())
-        return {name: self.estimate(table, rate) for name, table in tiles.items()}
+            rate = min(self.estimate(chip).totals["frame_rate_hz"] for chip in chips.values())
+        return {name: self.estimate(chip, rate) for name, chip in chips.items()}
 
-    def estimate(self, tiles: pd.DataFrame, frame_rate_hz: float | None = None) -> Estimate:
-        """Price one chip, at its own full rate unless one is given [1/s]."""
-        placed = set(tiles["layer"])
+    def estimate(self, chip: pd.DataFrame | Prepared, frame_rate_hz: float | None = None) -> Estimate:
+        """Price one chip, its tile table or that counted, at its own full rate unless one is given [1/s]."""
+        prepared = chip if isinstance(chip, Prepared) else hwmodels.prepare(chip)
+        placed = set(prepared.work.layers)
         options: dict[str, Any] = {
             "adc_model": self.section.adc_model,
             "execution": self.section.execution,
@@ -75,7 +81,7 @@ class Pricing:
             "replicas": {name: count for name, count in self.section.replicas.items() if name in placed},
             "device": self.array.device,
         }
-        return hwmodels.estimate(tiles, self.library, frame_rate_hz=frame_rate_hz, **options)
+        return prepared.estimate(self.library, frame_rate_hz=frame_rate_hz, **options)
 
 
 def check_converters(library: Library, array: ArraySpec, adc_model: str | None = None) -> None:

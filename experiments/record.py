@@ -14,7 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
-from experiments import tornado
+from experiments import converter_report, tornado
 from experiments.budget_record import budget_account
 from experiments.floor_search import held_out_accuracy
 from experiments.report import SCHEMA
@@ -30,7 +30,7 @@ CLIPPED_WARNING = 1e-3
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
     "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
-    "adc_bits_tight", "adc_bits_safe",
+    "adc_bits_tight", "adc_bits_safe", *converter_report.COLUMNS,
 )  # fmt: skip
 
 TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
@@ -100,7 +100,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         },
         "levels_violations": violations["levels"] + off_levels,
         "constraint_violations": violations["constraints"],
-        "layers": layers.to_dict("records"),
+        "layers": _records(layers),
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
         "warnings": warnings(setup, outcome, layers),
@@ -115,6 +115,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
+        "adc_histogram": converter_report.histograms(placement),
         "seeds": pd.DataFrame(
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
@@ -122,6 +123,11 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     if len(compressed.choices):
         tables["choices"] = compressed.choices
     return record, tables
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is not known is None, as JSON has it."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
@@ -174,6 +180,9 @@ def layer_table(outcome: Outcome) -> pd.DataFrame:
     bits = lossless_bits(outcome.placement)
     for form in ("adc_bits_tight", "adc_bits_safe"):
         table[form] = pd.Series([None if np.isnan(b) else int(b) for b in bits[form]], dtype=object)
+    placement = outcome.placement
+    found = [converter_report.of_layer(placement.layers[layer], placement.array) for layer in table["layer"]]
+    table = table.join(pd.DataFrame(found, columns=list(converter_report.COLUMNS)).convert_dtypes())
     return table.reindex(columns=list(LAYER_COLUMNS))
 
 
@@ -235,27 +244,64 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
     array, config = setup.array, setup.config
     said = [
         f"Baseline: the unpruned network at {config.hardware.baseline_bits} bits ({setup.baseline.slices} cell(s) per "
-        "magnitude, positive and negative weights on separate arrays), on arrays of the same size, converters and "
-        "inputs, priced at the same frame rate.",
+        f"{_cells(setup.baseline)}), on arrays of the same size, converters and inputs, priced at the same frame rate.",
         "Input and converter ranges come from the first training images; the test set is used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
-        "Positive and negative arrays are converted apart and subtracted digitally; biases, normalisation and "
-        "activations are computed digitally without error.",
-        f"A crossing that carries no weight is {'open (no cell)' if array.idle == 'open' else 'a cell at g_min'}.",
+        f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
+        converter_report.assumption(array),
+        f"A crossing that carries no weight is {_idle(array)}.",
         "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "
-        "stays in the sums, because each array is converted apart.",
+        "stays in the sums wherever nothing cancels it before the converter.",
         _wires(array),
     ]
     return said + outcome.cost["placed"].assumptions
 
 
+def _cells(array: ArraySpec) -> str:
+    """What a weight's slices hold, and where its sign is."""
+    if array.encoding != "pair":
+        return f"weight, encoding {array.encoding!r}"
+    apart = "separate arrays" if array.pair_layout == "arrays" else "neighbouring columns"
+    return f"magnitude, positive and negative weights on {apart}"
+
+
+def _signs(array: ArraySpec) -> str:
+    """How weights of both signs come out of conductances."""
+    if array.encoding == "polarised":
+        return (
+            f"The {array.fragment} rows of a fragment are read in turn with the other fragments of their array, and "
+            "their sums signed digitally."
+        )
+    if array.encoding == "pair":
+        where = "arrays" if array.pair_layout == "arrays" else "columns"
+        if array.pair_subtraction == "analog":
+            return f"The currents of positive and negative {where} are subtracted before one converter."
+        return f"Positive and negative {where} are converted apart and subtracted digitally."
+    if array.offset_correction == "analog":
+        return "A dummy column of real cells at the reference is subtracted from every column before its converter."
+    counted = "the sum of the input codes that is counted digitally beside the drivers (not priced)"
+    flipped = ", flipped columns put right with the same sum" if array.encoding == "flipped" else ""
+    return f"The reference is taken off digitally, times {counted}{flipped}."
+
+
+def _idle(array: ArraySpec) -> str:
+    """What stands where no weight does."""
+    if array.encoding in ("offset", "flipped"):
+        return "a cell at the reference, where its array has other weights in the same row and column"
+    return "open (no cell)" if array.idle == "open" else "a cell at g_min"
+
+
 def _wires(array: ArraySpec) -> str:
     if not array.has_wires:
         return "Word and bit lines are ideal conductors: no IR drop is simulated."
+    access = f", {array.r_access_ohm:g} Ω an access transistor" if array.r_access_ohm else ""
+    ends = " Word lines are driven at both ends; the second drivers are not priced." if array.both_ends else ""
+    idle = "shut off" if array.unused_rows == "off" else array.unused_rows
     return (
-        f"Wires are exact: {array.r_word_ohm:g} Ω a word-line segment, {array.r_bit_ohm:g} Ω a bit-line segment, "
-        f"{array.r_source_ohm:g} Ω a driver, {array.r_sink_ohm:g} Ω a read-out; word lines not in use float. "
-        "The energy of the cells is that behind ideal wires, an upper bound."
+        f"Wires are {'exact' if array.wire_model == 'exact' else 'approximated (wire_model = fast)'}: "
+        f"{array.r_word_ohm:g} Ω a word-line segment, {array.r_bit_ohm:g} Ω a bit-line segment, "
+        f"{array.r_source_ohm:g} Ω a driver, {array.r_sink_ohm:g} Ω a read-out{access}; word lines not in use are "
+        f"{idle}.{ends} The energy of the cells is that behind ideal wires, an upper bound."
     )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments import drawing, figures, page, sheet, tornado
+from experiments import converter_report, drawing, figures, page, sheet, tornado
 from experiments.wording import plain
 from hwmodels import atomic
 from hwmodels.errors import UserError, unknown
@@ -78,8 +78,8 @@ def write(
     """Write `report.html`, `summary.md`, `tables/*.csv`, `tables/*.parquet` and `figures/*` into the folder `out`.
 
     record: as in `schema`; tables: cost_baseline, cost_placed, uncertainty, layers, history, training, tiles,
-    seeds (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and pdf; the page
-    always has them.
+    seeds, adc_histogram (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and
+    pdf; the page always has them.
     Each file appears whole or not at all, the page last. Raises UserError for an unknown picture format.
     """
     for name in formats:
@@ -131,6 +131,10 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
         pictures["convergence"] = lambda figure: figures.convergence(figure, history, training)
     if not tiles.empty:
         pictures["placement"] = lambda figure: sheet.placement(figure, tiles)
+    sums = tables.get("adc_histogram", empty)
+    worst = converter_report.worst_layer(record["layers"], sums)
+    if worst is not None:
+        pictures["adc_range"] = lambda figure: converter_report.draw(figure, sums, worst)
     return pictures
 
 

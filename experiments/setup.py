@@ -37,7 +37,7 @@ from admm.constraints import (
 from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
-from crossbar import ArraySpec
+from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import data, models, targets
 from experiments.config import Config, Prune
 from experiments.pricing import Pricing
@@ -87,20 +87,16 @@ class Setup:
         return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment)
 
 
-def prepare(config: Config, name: str, progress: Progress) -> Setup:
-    """Build everything a configuration names; every mistake in it is a UserError here."""
+def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset | None = None) -> Setup:
+    """Build everything a configuration names; every mistake in it is a UserError here.
+
+    dataset: that of the configuration, where the caller has read it already (`load_data`).
+    """
     array = array_spec(config)
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
-    dataset = data.load(
-        config.data.name,
-        data_dir=Path(config.data.dir) if config.data.dir else None,
-        seed=config.seed,
-        train_limit=config.data.train_limit,
-        test_limit=config.data.test_limit,
-        progress=progress,
-    )
+    dataset = load_data(config, progress) if dataset is None else dataset
     if config.compress.accuracy_floor is not None:
         dataset = dataset.split(HELD_OUT, seed=config.seed)
     network = models.build(
@@ -141,6 +137,18 @@ def prepare(config: Config, name: str, progress: Progress) -> Setup:
     )
 
 
+def load_data(config: Config, progress: Progress) -> data.Dataset:
+    """The data set of a configuration, as its seed splits it."""
+    return data.load(
+        config.data.name,
+        data_dir=Path(config.data.dir) if config.data.dir else None,
+        seed=config.seed,
+        train_limit=config.data.train_limit,
+        test_limit=config.data.test_limit,
+        progress=progress,
+    )
+
+
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
@@ -167,14 +175,18 @@ def device(config: Config) -> Device:
     return chosen if section.mismatch == 1 else chosen.scaled_error(section.mismatch)
 
 
-def array_spec(config: Config) -> ArraySpec:
-    """The arrays of a configuration: its [crossbar] keys with its [device]."""
+def array_spec(config: Config, cells: Device | None = None) -> ArraySpec:
+    """The arrays of a configuration: its [crossbar] keys with its [device]; cells: that device, if known already."""
     section = config.crossbar
     values = {key: getattr(section, key) for key in section.__dataclass_fields__}  # type: ignore[attr-defined]
     for key in ("input_bits", "adc_bits"):
         values[key] = None if values[key] == "ideal" else values[key]
     try:
-        return ArraySpec(device=device(config), **values)
+        for key, kind in (("adc_errors", AdcErrors), ("dac_errors", DacErrors)):
+            # Errors of nothing but zeros are ideal converters, which have a faster path.
+            errors = kind(**vars(values[key]))
+            values[key] = None if errors == kind(inl_shape=errors.inl_shape) else errors
+        return ArraySpec(device=device(config) if cells is None else cells, **values)
     except ValidationError as error:
         raise UserError(f"[crossbar] {_reasons(error)}.") from None
 
@@ -190,11 +202,17 @@ def read_conditions(config: Config, device: Device, progress: Progress) -> Condi
         progress.note(f"{device.name} has no data on drift: simulate.t_s = {section.t_s:g} changes nothing.")
     if section.temperature_k is not None and device.temperature is None:
         progress.note(f"{device.name} has no data on temperature: simulate.temperature_k changes nothing.")
-    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k)
+    return Conditions(t_s=section.t_s, temperature_k=section.temperature_k, read_noise=section.read_noise)
 
 
 def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
-    """The arrays of the unpruned baseline: as many slices as its precision takes."""
+    """The arrays of the unpruned baseline: as many slices as its precision takes.
+
+    A network that was not trained for it has fragments of both signs, so a polarised one is compared with pairs, as
+    FORMS does (Yuan et al., ISCA 2021).
+    """
+    if array.encoding == "polarised":
+        array = array.with_(encoding="pair", fragment=None)
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:
@@ -230,13 +248,18 @@ def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] 
     shared: further budgets, of a hardware target.
     """
     section = config.compress
-    schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
-    prune = {pattern: constraints(choice, array, pattern) for pattern, choice in section.prune.items()}
+    prune = {
+        pattern: _polarised(constraints(choice, array, pattern), array, pattern)
+        for pattern, choice in section.prune.items()
+    }
+    if array.encoding == "polarised":
+        prune.setdefault("*", _polarised((), array, "*"))
     budgets: list[Shared] = [
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
     ]
     try:
+        schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
         return Plan.for_array(
             array,
             {pattern: chosen for pattern, chosen in prune.items() if chosen},
@@ -283,12 +306,31 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
     return tuple(made)
 
 
+def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tuple[AnyPrune, ...]:
+    """The sets of a pattern, with the fragments of one sign that polarised arrays need.
+
+    Raises UserError for fragments asked for that the arrays' own do not part evenly, or in another order of rows.
+    """
+    if array.encoding != "polarised":
+        return chosen
+    assert array.fragment is not None
+    own = next((sets for sets in chosen if isinstance(sets, Polarised)), None)
+    if own is None:
+        return (*chosen, Polarised(array.fragment))
+    if own.fragment % array.fragment or own.order != "W":
+        raise UserError(
+            f"compress.prune.{name}.polarised = {own.fragment} in order {own.order!r} does not make fragments of "
+            f"crossbar.fragment = {array.fragment} rows polarised; leave it out, or use a multiple and order 'W'."
+        )
+    return chosen
+
+
 def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:
     """A set that counts groups, of the array's size where it has one."""
     if kind == "block":
-        return Block(array.rows, array.cols, keep)
+        return Block(array.rows, array.weight_cols, keep)
     if kind == "array_row":
-        return ArrayRow(array.cols, keep)
+        return ArrayRow(array.weight_cols, keep)
     if kind == "array_column":
         return ArrayColumn(array.rows, keep)
     return COUNTED[kind](keep)

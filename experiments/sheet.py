@@ -60,8 +60,9 @@ def placement(figure: Figure, tiles: pd.DataFrame) -> None:
     """Draw the chip as a sheet of arrays: what each array holds, coloured by layer, marked by sign.
 
     tiles: a row per tile piece with columns array, layer (in network order), sign, row0, col0, rows, cols, array_rows,
-    array_cols. Beyond `MAX_SQUARES` arrays one square stands for several arrays of one layer and sign, filled as far
-    as they are on average; beyond `MAX_BANDS` layers neighbours share a band. The picture says when it does either.
+    array_cols, and live_cells to tell dummy columns. Beyond `MAX_SQUARES` arrays one square stands for several arrays
+    of one layer and sign, filled as far as they are on average; beyond `MAX_BANDS` layers neighbours share a band. The
+    picture says when it does either.
     """
     narrow = is_narrow(figure)
     per_square, bands = _bands(tiles, MAX_SQUARES["narrow" if narrow else "wide"])
@@ -79,7 +80,7 @@ def placement(figure: Figure, tiles: pd.DataFrame) -> None:
     for band, name, tall in zip(bands, names, sheet.heights, strict=True):
         _draw_band(ax, sheet, band, name, top)
         top += tall
-    _legend(ax, top + 6, notes)
+    _legend(ax, top + 6, _signs(tiles), notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,10 +232,18 @@ def _notes(tiles: pd.DataFrame, per_square: int, *, narrow: bool) -> list[str]:
     return notes if narrow or len(notes) == 1 else [" ".join(notes[:2]), *notes[2:]]
 
 
-def _legend(ax: Axes, top: float, notes: Sequence[str]) -> None:
-    """Samples of both signs, and the notes below."""
+def _signs(tiles: pd.DataFrame) -> list[tuple[int, str]]:
+    """What the solid and the pale pieces are: the halves of pairs, or weights and the references taken off them."""
+    negative = tiles[tiles["sign"] < 0]
+    if len(negative) and "live_cells" in tiles and not np.any(negative["live_cells"]):
+        return [(1, "weights"), (-1, "reference columns")]
+    return [(1, "positive weights"), (-1, "negative weights")] if len(negative) else [(1, "weights")]
+
+
+def _legend(ax: Axes, top: float, signs: Sequence[tuple[int, str]], notes: Sequence[str]) -> None:
+    """Samples of both kinds of pieces, and the notes below."""
     x = 0.0
-    for sign, text in ((1, "positive weights"), (-1, "negative weights")):
+    for sign, text in signs:
         ax.add_patch(Rectangle((x, top - 6.5), 8, 8, **_fill("blue", sign)))
         ax.text(x + 12, top, text, color=colour("muted"), fontsize=7.5)
         x += 92

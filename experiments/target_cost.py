@@ -7,7 +7,10 @@ a network that keeps its rows and columns costs:
 
 - its cells take the energy of weights at g_max and of word lines driven fully in every cycle, since weights and inputs
   are not known before training;
-- it counts both arrays of every pair, and one that no weight of its sign needs is not built.
+- it counts both arrays of every pair, and one that no weight of its sign needs is not built;
+- it counts a converter for each half of a pair, also where their currents are subtracted before one.
+
+Other encodings than pairs on arrays of their own have no such options yet; only weights are counted for them.
 """
 
 from __future__ import annotations
@@ -34,14 +37,14 @@ from hwmodels.errors import UserError
 class ChipCost:
     """The cost of every layer of a network by what it keeps.
 
-    shapes, phases: by module name, in execution order; phases: times that an input vector is applied, 2 where inputs
-    have both signs. rate_hz: the inferences per second at which power is taken.
+    shapes, signed: by module name, in execution order; signed: whether inputs have both signs.
+    rate_hz: the inferences per second at which power is taken.
     """
 
     pricing: Pricing
     array: ArraySpec
     shapes: dict[str, LayerShape]
-    phases: dict[str, int]
+    signed: dict[str, bool]
     rate_hz: float
 
     @staticmethod
@@ -57,7 +60,7 @@ class ChipCost:
             pricing=pricing,
             array=array,
             shapes={name: layer.shape for name, layer in layers.items()},
-            phases={name: layer.calibration.phases for name, layer in layers.items()},
+            signed={name: layer.calibration.signed for name, layer in layers.items()},
             rate_hz=rate,
         )
 
@@ -65,14 +68,16 @@ class ChipCost:
         """The budget that ADMM projects on. The last layer keeps all its columns: they are the network's outputs.
 
         measure: see `Budget`. A target without a limit gets the unpruned network's cost.
-        Raises UserError, naming the smallest possible value, for a target that no choice of the options meets.
+        Raises UserError, naming the smallest possible value, for a target that no choice of the options meets, and for
+        arrays whose encoding has no priced options.
         """
+        self._check_encoding(target.kind)
         weights = sum(shape.weights for shape in self.shapes.values())
         budget = Budget.of(
             self.shapes,
             {name: self._cost(name, target.kind) for name in self.shapes},
             1.0,
-            array=(self.array.rows, self.array.cols),
+            array=(self.array.rows, self.array.weight_cols),
             whole_cols=[list(self.shapes)[-1]],
             measure=measure,
         )
@@ -88,6 +93,14 @@ class ChipCost:
             )
         return replace(budget, limit=limit)
 
+    def _check_encoding(self, kind: Kind) -> None:
+        spec = self.array
+        if kind != "reduction" and (spec.encoding != "pair" or spec.pair_layout != "arrays"):
+            raise UserError(
+                f"compress.target = {kind!r} prices pairs of arrays, not crossbar.encoding = {spec.encoding!r} with "
+                f"crossbar.pair_layout = {spec.pair_layout!r}. Take pairs on arrays, or target 'reduction'."
+            )
+
     def _cost(self, name: str, kind: Kind) -> Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]:
         def cost(shape: LayerShape, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
             if kind == "reduction":
@@ -102,7 +115,7 @@ class ChipCost:
         section = self.pricing.section
         replicas = section.replicas.get(name, 1)
         priced = hwmodels.estimate(
-            self._tiles(shape, self.phases[name], rows, cols),
+            self._tiles(shape, self.signed[name], rows, cols),
             self.pricing.library,
             adc_model=section.adc_model,
             execution=section.execution,
@@ -117,7 +130,7 @@ class ChipCost:
             return (costs.energy * self.rate_hz + costs.leakage).sum(axis=0) * 1e3
         return priced.layers["arrays"].to_numpy(np.float64)
 
-    def _tiles(self, shape: LayerShape, phases: int, rows: np.ndarray, cols: np.ndarray) -> pd.DataFrame:
+    def _tiles(self, shape: LayerShape, signed: bool, rows: np.ndarray, cols: np.ndarray) -> pd.DataFrame:
         """Dense tiles as a placement on these arrays would list them, one "layer" an option."""
         spec, device = self.array, self.array.device
         idle_s = 0.0 if spec.idle == "open" else device.g_min_s
@@ -133,13 +146,14 @@ class ChipCost:
             cell_bits=(device.levels - 1).bit_length(),
             adc_bits=spec.adc_bits or 0,
             cols_per_adc=spec.columns_per_converter,
+            slices_share_array=spec.slice_layout == "columns",
             g_mean_s=(device.g_max_s + idle_s) / 2,
         )
-        cycles = spec.input_cycles * phases
+        cycles = spec.cycles_per_vector(signed)
         per_read_j = spec.t_read_s * device.read_voltage_v**2
         return table.assign(
             input_cycles=cycles,
-            input_phases=phases,
+            input_phases=spec.input_phases(signed),
             dac_bits=0 if spec.input_bits is None else spec.dac_bits,
             t_read_s=spec.t_read_s,
             read_energy_j=table["g_sum_s"] * cycles * per_read_j,

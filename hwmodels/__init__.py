@@ -12,6 +12,11 @@ from hwmodels.costs.dense_tiles import Matrix as Matrix
 from hwmodels.costs.dense_tiles import dense_tiles as dense_tiles
 from hwmodels.costs.library import Library as Library
 from hwmodels.costs.scaling import at_node as at_node
+from hwmodels.devices.conduction import cell_current as cell_current
+from hwmodels.devices.conduction import chord_conductance as chord_conductance
+from hwmodels.devices.conduction import conductance_from_chord as conductance_from_chord
+from hwmodels.devices.conduction import differential_conductance as differential_conductance
+from hwmodels.devices.conduction import linear_model_error as linear_model_error
 from hwmodels.devices.device import Device as Device
 from hwmodels.devices.drift import drift_to as drift_to
 from hwmodels.devices.drift import global_drift_compensation as global_drift_compensation

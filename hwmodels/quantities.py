@@ -20,3 +20,6 @@ NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 Fraction = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 """A finite number from 0 to 1."""
+
+Percentile = Annotated[float, Strict(), Field(gt=0, le=100, allow_inf_nan=False)]
+"""A finite number above 0 and up to 100."""

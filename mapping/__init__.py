@@ -2,6 +2,8 @@
 
 from mapping.conditions import Conditions as Conditions
 from mapping.converter_bits import lossless_bits as lossless_bits
+from mapping.hardware_aware import HardwareAware as HardwareAware
+from mapping.hardware_aware import wrap as wrap
 from mapping.network import CrossbarNetwork as CrossbarNetwork
 from mapping.place import place as place
 from mapping.placement import Placement as Placement

@@ -1,15 +1,19 @@
-"""Ranges from a few real inputs: what the largest input code stands for, and the converters' full scale.
+"""Ranges from a few real inputs: what the largest input code stands for, and the converters' full scales.
 
-Calibration runs the quantised network digitally and reads every layer's nominal arrays (no device error) with the
-inputs that reach it, so the ranges belong to this array size, these levels and this mask; placing again with
-another array calibrates again. Two passes over the inputs: the first finds the input ranges, the second, with the
-input codes known, the largest column sum and how hard each word line is driven.
+Calibration runs the quantised network digitally and reads every layer's nominal arrays (no device or converter error)
+with the inputs that reach it, so the ranges belong to this array size, these levels and this mask; placing again with
+another array calibrates again. Three passes over the inputs: the first finds the input ranges; the second, with the
+input codes known, the ranges of the column sums and how hard each word line is driven; the third, with the converters
+known, what codes they see.
+
+Where a layer or a converter has seen nothing but zeros, there is nothing to measure: its inputs get a range of 1, a
+converter takes the range of its layer, and a layer the range "full".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -18,42 +22,57 @@ import torch
 from torch import Tensor, nn
 
 from crossbar import ArraySpec
-from crossbar.converters import input_cycles
+from crossbar.converters import Converter, input_cycles
+from crossbar.exactness import whole_sums
+from crossbar.histogram import CodeHistogram
+from crossbar.ranges import RangeTally
+from hwmodels.errors import UserError
 from mapping.cells import nominal
+from mapping.converters import finest_step, full_scales, grouped, lossless_bits
 from mapping.layer import CHUNK_ELEMENTS, layer_codes
-from mapping.placement import Calibration, LayerPlacement, Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance
 from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
 CALIBRATION_VECTORS = 20_000
 """Input vectors per layer and call that a range is read from; more are thinned out evenly."""
 
+HISTOGRAM_VECTORS = 2_000
+"""Input vectors per layer and call that the histogram of codes is read from."""
+
 Look = Callable[[LayerPlacement, Tensor], None]
 
 
 def calibrate(placement: Placement, example_input: Inputs) -> Placement:
-    """The placement with every layer's calibration measured on the example inputs."""
-    model = placement.reference()
-    ranges: dict[str, tuple[float, bool]] = {}
+    """The placement with every layer's calibration measured on the example inputs.
+
+    Raises UserError for a percentile that makes a range zero wide.
+    """
+    model, spec = placement.reference(), placement.array
+    tallies = {name: RangeTally(1, spec.input_percentile) for name in placement.layers}
+    signed: dict[str, bool] = {}
 
     def find_range(layer: LayerPlacement, x: Tensor) -> None:
-        largest, signed = ranges.get(layer.name, (0.0, False))
-        ranges[layer.name] = (max(largest, float(x.abs().max())), signed or bool((x < 0).any()))
+        tallies[layer.name].add(x.reshape(-1, 1))
+        signed[layer.name] = signed.get(layer.name, False) or bool((x < 0).any())
 
     _run(model, placement, example_input, find_range)
-    layers = {
-        layer.name: replace(layer, calibration=_input_range(layer, *ranges[layer.name]))
-        for layer in placement.layers.values()
-    }
-    placement = replace(placement, layers=layers)
-    measures = {
-        layer.name: _Measure(layer, placement.array, nominal_strips) for layer, nominal_strips in _nominal(placement)
-    }
+    placement = _with(placement, lambda layer: _input_range(layer, spec, tallies[layer.name], signed[layer.name]))
+    strips = _nominal(placement)
+    measures = {name: _Measure(layer, spec, strips[name]) for name, layer in placement.layers.items()}
     _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
-    return replace(
-        placement,
-        layers={name: replace(layer, calibration=measures[name].result()) for name, layer in layers.items()},
-    )
+    placement = _with(placement, lambda layer: measures[layer.name].result())
+    if spec.adc_bits is None:
+        return placement
+    look = {name: _codes_of(layer, spec, strips[name]) for name, layer in placement.layers.items()}
+    _run(model, placement, example_input, lambda layer, x: look[layer.name](x))
+    return placement
+
+
+def _with(placement: Placement, calibration: Callable[[LayerPlacement], Calibration]) -> Placement:
+    layers = {name: replace(layer, calibration=calibration(layer)) for name, layer in placement.layers.items()}
+    return replace(placement, layers=layers)
 
 
 def _run(model: nn.Module, placement: Placement, example_input: Inputs, look: Look) -> None:
@@ -74,17 +93,23 @@ def _run(model: nn.Module, placement: Placement, example_input: Inputs, look: Lo
             handle.remove()
 
 
-def _input_range(layer: LayerPlacement, largest: float, signed: bool) -> Calibration:
-    # A layer that only ever sees zeros gets a range of 1: any positive range reads its zeros as zeros.
+def _input_range(layer: LayerPlacement, spec: ArraySpec, tally: RangeTally, signed: bool) -> Calibration:
+    scale = float(tally.result()[0]) if spec.input_full_scale is None else spec.input_full_scale
+    if scale == 0 and tally.largest[0] > 0:
+        raise UserError(
+            f"Layer {layer.name!r}: the {spec.input_percentile:g}th percentile of its inputs is 0, a range of width "
+            f"zero (the largest is {tally.largest[0]:.3g}); raise input_percentile."
+        )
     return Calibration(
-        input_scale=largest or 1.0,
+        # A layer that only ever sees zeros gets a range of 1: any positive range reads its zeros as zeros.
+        input_scale=scale or 1.0,
         signed=signed,
         adc_full_scale_s=0.0,
         drive=np.zeros((layer.shape.groups, layer.shape.rows)),
     )
 
 
-def _nominal(placement: Placement) -> list[tuple[LayerPlacement, list[PlacedStrip]]]:
+def _nominal(placement: Placement) -> dict[str, list[PlacedStrip]]:
     def wanted(piece: Piece) -> np.ndarray:
         return nominal(piece, placement.array)
 
@@ -92,56 +117,127 @@ def _nominal(placement: Placement) -> list[tuple[LayerPlacement, list[PlacedStri
         name: build_strips(placement.layers[name], list(pieces), placement.array, wanted)
         for name, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer.name)
     }
-    return [(layer, built.get(layer.name, [])) for layer in placement.layers.values()]
+    return {name: built.get(name, []) for name in placement.layers}
 
 
-@dataclass
+def _sums(at: PlacedStrip, vectors: Tensor, spec: ArraySpec, signed: bool) -> Iterator[Tensor]:
+    """The column sums of a strip, a piece of the vectors and a cycle at a time: (n, columns)."""
+    step = max(CHUNK_ELEMENTS // at.strip.g.shape[1], 1)
+    for start in range(0, vectors.shape[0], step):
+        part = vectors[start : start + step, at.group, at.rows]
+        for _, cycle in input_cycles(part, spec.input_bits, spec.dac_bits, signed=signed):
+            yield at.strip.column_sums(cycle)
+
+
 class _Measure:
-    """Largest column sum and word-line drive of one layer, gathered over its calls."""
+    """Ranges of column sums and word-line drive of one layer, gathered over its calls."""
 
-    layer: LayerPlacement
-    spec: ArraySpec
-    strips: list[PlacedStrip]
-    largest: float = 0.0
-    drive: Tensor | None = None
-    vectors: int = 0
+    def __init__(self, layer: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip]) -> None:
+        self.layer, self.spec, self.strips = layer, spec, strips
+        self.converters, self.groups = grouped([at.strip for at in strips], spec)
+        self.tally = RangeTally(max(len(self.converters), 1), spec.adc_percentile)
+        self.signed = spec.twos_complement(layer.calibration.signed)
+        self.drive = torch.zeros(layer.calibration.drive.shape, dtype=torch.float64)
+        self.vectors = 0
 
     def add(self, x: Tensor) -> None:
         """Take in one call's input."""
         for _, codes in layer_codes(x, self.layer, self.spec):
-            self._add_phase(_thinned(self.layer.geometry.vectors(codes)))
+            self._add_phase(_thinned(self.layer.geometry.vectors(codes), CALIBRATION_VECTORS))
         self.vectors += min(self.layer.geometry.vector_count(x), CALIBRATION_VECTORS)
 
     def _add_phase(self, vectors: Tensor) -> None:
         spec = self.spec
         top = 1 if spec.input_bits is None else 2**spec.dac_bits - 1
-        for _, cycle in input_cycles(vectors, spec.input_bits, spec.dac_bits):
-            drive = (cycle / top).square().sum(dim=0, dtype=torch.float64)
-            self.drive = drive if self.drive is None else self.drive + drive
+        for _, cycle in input_cycles(vectors, spec.input_bits, spec.dac_bits, signed=self.signed):
+            self.drive += (cycle / top).square().sum(dim=0, dtype=torch.float64)
         if spec.adc_bits is None or spec.adc_range == "full":
             return
-        for at in self.strips:
-            step = max(CHUNK_ELEMENTS // at.strip.g.shape[1], 1)
-            for start in range(0, vectors.shape[0], step):
-                part = vectors[start : start + step, at.group, at.rows]
-                self.largest = max(self.largest, at.strip.largest_sum(part, spec))
+        for at, group in zip(self.strips, self.groups, strict=True):
+            for sums in _sums(at, vectors, spec, self.signed):
+                self.tally.add(sums, group)
+
+    def _grid_unit(self) -> float:
+        """The largest number of which every nominal conductance of the layer is a whole multiple; 1 without cells."""
+        found = [whole_sums(at.strip.g) for at in self.strips]
+        if any(sums is None for sums in found):
+            raise UserError(
+                f'Layer {self.layer.name!r}: adc_range = "grid" needs cells whose levels lie on a common grid and '
+                "ideal wires (its nominal conductances are no whole multiples of one unit); use calibrated or full."
+            )
+        units = [int(sums.unit) for sums in found if sums is not None and sums.reach]
+        return float(np.gcd.reduce(units)) if units else 1.0
 
     def result(self) -> Calibration:
-        """The layer's calibration."""
+        """The layer's calibration, without its histogram's counts."""
         spec = self.spec
-        full_scale = self.largest * unit_conductance(spec)
-        if spec.adc_range == "full":
-            code = 1 if spec.input_bits is None else 2**spec.dac_bits - 1
-            full_scale = spec.rows * spec.device.g_max_s * code
-        if spec.adc_bits is None:
-            full_scale = 0.0
-        assert self.drive is not None
-        drive = (self.drive / max(self.vectors, 1)).numpy()
-        return replace(self.layer.calibration, adc_full_scale_s=full_scale, drive=drive)
+        ranges = self._ranges()
+        calibration = replace(
+            self.layer.calibration,
+            adc_full_scale_s=float(ranges.max(initial=0.0)) * unit_conductance(spec),
+            drive=(self.drive / max(self.vectors, 1)).numpy(),
+            converters=self.converters if ranges.size else self.converters[:0],
+            converter_full_scale_s=ranges * unit_conductance(spec) if len(self.converters) else np.zeros(0),
+            lossless_adc_bits=lossless_bits([at.strip for at in self.strips], spec),
+        )
+        if not ranges.size:
+            return calibration
+        return replace(calibration, histogram=self._empty_histogram(ranges))
+
+    def _ranges(self) -> np.ndarray:
+        """(ranges,) full scales in units of `unit_conductance` × DAC code, none without converters."""
+        spec = self.spec
+        if spec.adc_bits is None or not self.strips:
+            return np.zeros(0)
+        if spec.adc_range == "grid":
+            one = Converter.of_range(1.0, spec.adc_bits, signed=spec.signed_converter)
+            return np.full(self.tally.largest.size, max(one.top, 1) * self._grid_unit())
+        if spec.adc_range == "full" or not self.tally.largest.any():
+            return np.full(self.tally.largest.size, spec.largest_sum_s / unit_conductance(spec))
+        ranges = self.tally.result()
+        empty = (ranges == 0) & (self.tally.largest > 0)
+        if empty.any():
+            whose = f"one of its {ranges.size} converters" if len(self.converters) else "its converters"
+            raise UserError(
+                f"Layer {self.layer.name!r}: the {spec.adc_percentile:g}th percentile of the column sums of {whose} "
+                f"is 0, a range of width zero (the largest is {self.tally.largest[empty].max():.3g} units); raise "
+                "adc_percentile."
+            )
+        return np.where(ranges > 0, ranges, ranges.max())
+
+    def _empty_histogram(self, ranges: np.ndarray) -> CodeHistogram:
+        spec = self.spec
+        assert spec.adc_bits is not None
+        one = Converter.of_range(1.0, spec.adc_bits, signed=spec.signed_converter)
+        steps = np.maximum(ranges * one.step, finest_step(spec))
+        most = float((self.tally.largest / steps).max())
+        return CodeHistogram.spanning(-most if spec.signed_converter else 0.0, most, one.low, one.top)
 
 
-def _thinned(vectors: Tensor) -> Tensor:
-    """At most CALIBRATION_VECTORS of the vectors, evenly spaced."""
-    if vectors.shape[0] <= CALIBRATION_VECTORS:
+def _codes_of(layer: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip]) -> Callable[[Tensor], None]:
+    """What counts the codes of one layer's column sums into the histogram of its calibration."""
+    calibration = layer.calibration
+    histogram = calibration.histogram
+    if histogram is None:
+        return lambda x: None
+    assert spec.adc_bits is not None
+    one = Converter.of_range(1.0, spec.adc_bits, signed=spec.signed_converter)
+    steps = [np.maximum(full_scales(at.strip, calibration, spec) * one.step, finest_step(spec)) for at in strips]
+    real = [torch.from_numpy(at.strip.place[0] >= 0) for at in strips if at.strip.place is not None]
+    signed = spec.twos_complement(calibration.signed)
+
+    def look(x: Tensor) -> None:
+        for _, codes in layer_codes(x, layer, spec):
+            vectors = _thinned(layer.geometry.vectors(codes), HISTOGRAM_VECTORS)
+            for at, step, stands in zip(strips, steps, real, strict=True):
+                for sums in _sums(at, vectors, spec, signed):
+                    histogram.add((sums.double() / torch.from_numpy(step))[:, stands])
+
+    return look
+
+
+def _thinned(vectors: Tensor, most: int) -> Tensor:
+    """At most so many of the vectors, evenly spaced."""
+    if vectors.shape[0] <= most:
         return vectors
-    return vectors[torch.linspace(0, vectors.shape[0] - 1, CALIBRATION_VECTORS).long()]
+    return vectors[torch.linspace(0, vectors.shape[0] - 1, most).long()]

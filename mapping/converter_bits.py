@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from math import ceil, inf
+from itertools import groupby
+from math import ceil
 
 import numpy as np
 import pandas as pd
 
 from crossbar import ArraySpec
-from mapping.placement import Piece, Placement
+from mapping.pieces import Piece
+from mapping.placement import Placement
+from mapping.strips import converted_planes
 
 
 def lossless_bits(placement: Placement) -> pd.DataFrame:
@@ -16,21 +19,25 @@ def lossless_bits(placement: Placement) -> pd.DataFrame:
 
     A converter loses nothing when its step is one conductance step Δg = (g_max − g_min)/(L − 1) and its range holds the
     largest sum of its column over all inputs: bits = bit length of ceil(S_max / Δg), with S_max = (2^v − 1) Σg over the
-    rows of the column, v bits a driver. tight: with the conductances that stand there. safe: with every live cell at
-    g_max, whatever is stored. Positive and negative arrays are converted apart, so g_min stays in the sums; the pair
-    cancels it afterwards. No answer: ideal inputs, unevenly spaced levels, a layer without cells.
+    rows of the column, v bits a driver; one bit more where currents are subtracted before the converter, whose b bits
+    reach from −2^(b−1) to 2^(b−1) − 1. tight: with the conductances that stand there. safe: whatever is stored in the
+    live cells (`required_adc_bits` of the encoding). g_min stays in the sums wherever nothing cancels it before the
+    converter. No answer: ideal inputs, unevenly spaced levels, a layer without cells.
     """
     spec = placement.array
     step = _step(spec)
-    sums: dict[str, tuple[float, float]] = {}
-    for piece in placement.pieces():
-        tight, safe = sums.get(piece.layer.name, (0.0, 0.0))
-        now = _largest_sums(piece, spec)
-        sums[piece.layer.name] = (max(tight, now[0]), max(safe, now[1]))
-    largest_input = inf if spec.input_bits is None else 2**spec.dac_bits - 1
+    if spec.input_bits is None or not step:
+        rows = [(name, np.nan, np.nan) for name in placement.layers]
+        return pd.DataFrame(rows, columns=["layer", "adc_bits_tight", "adc_bits_safe"])
+    tight: dict[str, int] = {}
+    for layer, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer):
+        tight[layer.name] = _bits(list(pieces), spec, step)
+    safe: dict[str, int] = {}
+    for label, bits in zip(placement.tiles["layer"], placement.tiles["adc_bits_needed"], strict=True):
+        safe[label] = max(safe.get(label, 0), bits)
     rows = [
-        (name, *(_bits(g_s * largest_input / step) if step else np.nan for g_s in sums.get(name, (0.0, 0.0))))
-        for name in placement.layers
+        (name, float(tight.get(name, np.nan)), float(safe.get(layer.label, np.nan)))
+        for name, layer in placement.layers.items()
     ]
     return pd.DataFrame(rows, columns=["layer", "adc_bits_tight", "adc_bits_safe"])
 
@@ -41,18 +48,14 @@ def _step(spec: ArraySpec) -> float:
     return float(steps[0]) if np.allclose(steps, steps[0], rtol=1e-6, atol=0) else 0.0
 
 
-def _largest_sums(piece: Piece, spec: ArraySpec) -> tuple[float, float]:
-    """Σg of the fullest column [S]: as it stands, and with each of its weights at g_max."""
-    at = np.ix_(piece.tile.rows, piece.tile.cols)
-    live = piece.layer.live[piece.tile.group][at]
-    sign = np.sign(piece.layer.grid.values)[piece.layer.index[piece.tile.group][at]]
-    full = np.where(live & (sign == piece.sign), spec.device.g_max_s, piece.target)
-    return float(piece.target.sum(axis=0).max()), float(full.sum(axis=0).max())
-
-
-def _bits(largest: float) -> float:
-    """Bits for sums from 0 to `largest` steps; NaN where there is no step or nothing to convert."""
-    if not 0 < largest < inf:
-        return np.nan
+def _bits(pieces: list[Piece], spec: ArraySpec, step: float) -> int:
+    """Bits for the fullest column of a layer's pieces, over all inputs."""
+    above = below = 0.0
+    for _, members in groupby(sorted(pieces, key=lambda piece: piece.number), key=lambda piece: piece.number):
+        parts = list(members)
+        g = converted_planes(parts[0].tile, parts, spec, lambda piece: piece.target)
+        above = max(above, float(g.clip(min=0).sum(axis=0).max()))
+        below = max(below, float(-g.clip(max=0).sum(axis=0).min()))
     # A sum of floats may stand a rounding above the whole number that it is.
-    return float(ceil(largest * (1 - 1e-9)).bit_length())
+    up, down = (ceil(sum_s * (2**spec.dac_bits - 1) / step * (1 - 1e-9)) for sum_s in (above, below))
+    return 1 + max(up, down - 1, 0).bit_length() if spec.signed_converter else up.bit_length()

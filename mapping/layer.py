@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossbar import ArraySpec
-from crossbar.converters import Converter, input_codes
+from crossbar import ArraySpec, from_matrix
+from crossbar.converter_bank import ColumnConverters
+from crossbar.converters import Converter
+from crossbar.engine import Backend, Reader
+from crossbar.exactness import FLOAT32_WHOLE, exact_in_float32
+from crossbar.vectors import Vectors
 from hwmodels.errors import UserError
+from mapping.converters import strip_converter
+from mapping.drive import drive
+from mapping.drive import layer_codes as layer_codes
 from mapping.placement import LayerPlacement
 from mapping.strips import PlacedStrip, unit_conductance
 
@@ -38,45 +47,85 @@ class Clipping:
         return self.input_clipped / self.input_samples if self.input_samples else 0.0
 
 
-def layer_codes(x: Tensor, placed: LayerPlacement, spec: ArraySpec) -> list[tuple[float, Tensor]]:
-    """The input phases of a layer: (+1, codes of the positive part) and, for signed inputs, (−1, of the negative).
-
-    Ideal inputs have no range, so a negative value that calibration did not see gets its phase all the same.
-    """
-    scale = placed.calibration.input_scale
-    phases = [(1.0, input_codes(x, scale, spec.input_bits))]
-    if placed.calibration.signed or (spec.input_bits is None and bool((x < 0).any())):
-        phases.append((-1.0, input_codes(-x, scale, spec.input_bits)))
-    return phases
-
-
 @dataclass(eq=False)
 class _State:
+    """Strips with their readers; what follows from them is worked out at the first call. vectors: read so far."""
+
+    placed: LayerPlacement | None = None
     strips: list[PlacedStrip] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
+    unit_s: float = 1.0
+    vectors: int = 0
+
+    @property
+    def converters(self) -> list[Converter | ColumnConverters | None]:
+        """What reads each strip."""
+        return [reader.converter for reader in self.readers]
+
+    @cached_property
+    def whole_weight(self) -> tuple[Tensor, float] | None:
+        """The weight tensor that one product reads all strips with, in units of the returned number of `unit_s`.
+
+        None where converters stand in between, or where whole sums might not stay exact in float32.
+        """
+        placed = self.placed
+        if placed is None or any(reader.way != "whole" for reader in self.readers):
+            return None
+        shape = placed.shape
+        matrix = torch.zeros(shape.groups, shape.rows, shape.cols, dtype=torch.float64)
+        for at, reader in zip(self.strips, self.readers, strict=True):
+            matrix[at.group, at.rows.cpu()[:, None], at.cols.cpu()] += reader.whole.cpu().double()
+        unit = 1.0
+        if self.readers and self.readers[0].spec.input_bits is not None and bool((matrix == matrix.round()).all()):
+            unit = float(np.gcd.reduce(np.unique(matrix.abs().numpy()).astype(np.int64))) or 1.0
+            matrix /= unit
+            if not all(exact_in_float32(group, self.readers[0].code_top) for group in matrix):
+                return None
+        where = self.strips[0].rows.device if self.strips else "cpu"
+        weight = from_matrix(matrix.float(), placed.geometry.weight_shape)
+        return weight.contiguous().to(where), unit
+
+    @cached_property
+    def total_unit(self) -> float:
+        """What 1 in the total means: the converters' step, or 1 where every strip is read exactly."""
+        return next((reader.unit for reader in self.readers if reader.unit != 1.0), 1.0)
+
+    @cached_property
+    def total_type(self) -> torch.dtype:
+        """float32 where the codes of all strips and both phases add up to less than 2²⁴, else float64."""
+        reach = 2 * sum(reader.reach for reader in self.readers)
+        same = all(reader.unit == self.total_unit for reader in self.readers)
+        return torch.float32 if same and reach < FLOAT32_WHOLE else torch.float64
 
 
 class CrossbarLayer(nn.Module):
     """A Conv2d or Linear layer on its arrays; the same call signature, bias added digitally.
 
-    placed: the layer's placement; spec: the arrays; bias: digital bias or None. `strips` must be set before the
-    first call (`CrossbarNetwork.program` does it).
+    placed: the layer's placement; spec: the arrays; bias: digital bias or None; conductance_bits: hold conductances as
+    signed fixed-point numbers of so many bits (None: as they are); backend: of the products (`crossbar.engine`). Strips
+    must be loaded before the first call (`CrossbarNetwork.program` does it).
     """
 
     bias: Tensor | None
 
-    def __init__(self, placed: LayerPlacement, spec: ArraySpec, bias: Tensor | None) -> None:
+    def __init__(
+        self,
+        placed: LayerPlacement,
+        spec: ArraySpec,
+        bias: Tensor | None,
+        *,
+        conductance_bits: int | None = None,
+        backend: Backend = "auto",
+    ) -> None:
         """Set up without cells; `load` puts conductances in."""
         super().__init__()
         self.placed = placed
         self.spec = spec
         self.clipping = Clipping()
+        self.conductance_bits = conductance_bits
+        self.backend: Backend = backend
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self._state = _State()
-        calibration = placed.calibration
-        self._converter = None
-        if spec.adc_bits is not None and calibration.adc_full_scale_s > 0:
-            full_scale = calibration.adc_full_scale_s / unit_conductance(spec)
-            self._converter = Converter.of_range(full_scale, spec.adc_bits, signed=spec.signed_converter)
 
     @property
     def weight(self) -> Tensor:
@@ -86,59 +135,126 @@ class CrossbarLayer(nn.Module):
             "call the layer instead."
         )
 
-    def load(self, strips: list[PlacedStrip]) -> None:
-        """Take over programmed strips."""
-        self._state.strips = strips
+    def load(self, strips: list[PlacedStrip], seed: int) -> None:
+        """Take over the programmed strips of the chip of this seed; vectors are numbered from 0 again."""
+        calibration, unit = self.placed.calibration, 1.0
+        converters = [strip_converter(at.strip, calibration, self.spec, seed) for at in strips]
+        if self.conductance_bits is not None and strips:
+            largest = max(float(at.strip.g.abs().max()) for at in strips)
+            unit = largest / (2 ** (self.conductance_bits - 1) - 1)
+            strips = [replace(at, strip=at.strip.rounded(unit)) for at in strips]
+            converters = [None if each is None else replace(each, step=each.step / unit) for each in converters]
+        self._state = _State(
+            placed=self.placed,
+            strips=strips,
+            readers=[
+                Reader(at.strip, self.spec, converter, self.backend, self.spec.twos_complement(calibration.signed))
+                for at, converter in zip(strips, converters, strict=True)
+            ],
+            unit_s=unit_conductance(self.spec) * unit,
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CrossbarLayer:
         super()._apply(fn, recurse)
         # Conductances stay float32 whatever the network is cast to; only the device follows.
-        self._state.strips = [s.to(fn(torch.zeros(0, device=s.rows.device)).device) for s in self._state.strips]
+        state = self._state
+        strips = [at.to(fn(torch.zeros(0, device=at.rows.device)).device) for at in state.strips]
+        readers = [
+            replace(old, strip=at.strip, converter=_moved(old.converter, at.rows.device))
+            for old, at in zip(state.readers, strips, strict=True)
+        ]
+        self._state = _State(state.placed, strips, readers, state.unit_s, state.vectors)
         return self
 
     def forward(self, input: Tensor) -> Tensor:
         """The layer's output for `input`, as the arrays give it."""
         if not self._state.strips and self.placed.tiles:
             raise RuntimeError(f"Layer {self.placed.name!r} holds no programmed cells; call program(seed) first.")
-        placed = self.placed
-        per_vector = self._elements_per_vector()
-        unbatched = input.dim() == (3 if placed.geometry.kind == "Conv2d" else 1)
+        geometry = self.placed.geometry
+        unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
         x = input.unsqueeze(0) if unbatched else input
-        vectors = max(placed.geometry.vector_count(x[:1]), 1) if len(x) else 1
-        step = max(CHUNK_ELEMENTS // (vectors * per_vector), 1)
+        geometry.require(x, self.placed.name)
+        per_sample = max(geometry.vector_count(x[:1]), 1) * self._elements_per_vector() if len(x) else 1
+        step = max(CHUNK_ELEMENTS // per_sample, 1)
         parts = [self._compute(x[i : i + step]) for i in range(0, max(len(x), 1), step)]
         y = torch.cat(parts) if len(parts) > 1 else parts[0]
         return y.squeeze(0) if unbatched else y
 
     def _elements_per_vector(self) -> int:
+        # A total may be float64, and 128 bytes of packed inputs stand for the 128 rows of a strip.
         shape = self.placed.shape
-        return shape.groups * shape.rows + max((s.strip.g.shape[1] for s in self._state.strips), default=1)
+        return 2 * shape.groups * shape.cols + max((at.rows.numel() for at in self._state.strips), default=1)
 
     def _compute(self, x: Tensor) -> Tensor:
-        placed, spec = self.placed, self.spec
-        geometry, shape, scale = placed.geometry, placed.shape, placed.calibration.input_scale
-        self._count_inputs(x)
-        total = torch.zeros(geometry.vector_count(x), shape.groups, shape.cols, dtype=torch.float64, device=x.device)
-        for sign, codes in layer_codes(x.float(), placed, spec):
-            vectors = geometry.vectors(codes)
-            for at in self._state.strips:
-                read = at.strip.read(vectors[:, at.group, at.rows], spec, self._converter)
-                total[:, at.group].index_add_(1, at.cols, read.sums, alpha=sign)
-                self.clipping.adc_clipped += read.clipped
-                self.clipping.adc_samples += read.samples
-        # One code is scale / top of an input, one unit of conductance is unit / full scale of a weight.
-        top = 1 if spec.input_bits is None else 2**spec.input_bits - 1
-        weight_scale = torch.as_tensor(placed.grid.scale, dtype=torch.float64, device=x.device)
-        total *= weight_scale * (scale / top * unit_conductance(spec) / spec.encoding.full_scale_s)
-        if self.bias is not None:
-            total += self.bias.to(torch.float64).view(shape.groups, shape.cols)
-        return geometry.output(total.to(x.dtype), x)
+        self._count_samples(x)
+        if self._state.whole_weight is not None:
+            return self._whole(x, *self._state.whole_weight)
+        state, geometry, shape = self._state, self.placed.geometry, self.placed.shape
+        driven = drive(x.float(), self.placed, self.spec)
+        self.clipping.input_clipped += driven.clipped
+        count = geometry.vector_count(x)
+        total = torch.zeros(count, shape.groups * shape.cols, dtype=state.total_type, device=x.device)
+        for phase, (sign, codes) in enumerate(driven.phases):
+            vectors, offsets = geometry.gather(codes)
+            for at, reader in zip(state.strips, state.readers, strict=True):
+                self._read(total, at, reader, replace(vectors, offset=offsets[at.group, at.rows]), sign, phase)
+        state.vectors += count
+        scale = (self._scale() * state.total_unit).expand(shape.groups, shape.cols).flatten()
+        return geometry.output(_finished(total, scale, self.bias, x.dtype).view(count, shape.groups, shape.cols), x)
 
-    def _count_inputs(self, x: Tensor) -> None:
-        scale = self.placed.calibration.input_scale
-        low = -scale if self.placed.calibration.signed else 0.0
-        if self.spec.input_bits is None:
+    def _read(self, total: Tensor, at: PlacedStrip, reader: Reader, vectors: Vectors, sign: float, phase: int) -> None:
+        first, state = at.group * self.placed.shape.cols, self._state
+        number = {"first": state.vectors, "phase": phase}
+        if at.contiguous and reader.unit == state.total_unit:
+            self.clipping.adc_clipped += reader.add_to(total, first + int(at.cols[0]), vectors, sign, **number)
             return
-        half_step = scale / (2**self.spec.input_bits - 1) / 2
-        self.clipping.input_clipped += int(((x > scale + half_step) | (x < low - half_step)).sum())
-        self.clipping.input_samples += x.numel()
+        part = torch.zeros(len(vectors), at.cols.numel(), dtype=total.dtype, device=total.device)
+        self.clipping.adc_clipped += reader.add_to(part, 0, vectors, sign, **number)
+        total.index_add_(1, at.cols + first, part.mul_(reader.unit / state.total_unit))
+
+    def _whole(self, x: Tensor, weight: Tensor, unit: float) -> Tensor:
+        """One product of torch's own: nothing stands between the column sums and the outputs."""
+        driven = drive(x.float(), self.placed, self.spec, signed_codes=True)
+        self.clipping.input_clipped += driven.clipped
+        geometry = self.placed.geometry
+        y = geometry.apply(driven.phases[0][1], weight)
+        shape = (-1,) if geometry.kind == "Linear" else (-1, 1, 1)
+        groups, cols = self.placed.shape.groups, self.placed.shape.cols
+        y *= (self._scale() * unit).expand(groups, cols).reshape(shape).to(y.device, y.dtype)
+        if self.bias is not None:
+            y += self.bias.reshape(shape)
+        return y.to(x.dtype)
+
+    def _scale(self) -> Tensor:
+        """float64, () or (groups, cols): what a sum of 1 (conductance unit × input code) counts in an output."""
+        placed, spec = self.placed, self.spec
+        # One code is scale / top of an input, one unit of conductance is unit / full scale of a weight.
+        top = spec.input_code_top(placed.calibration.signed)
+        factor = placed.calibration.input_scale / top * self._state.unit_s / spec.encoder.full_scale_s
+        return torch.as_tensor(placed.grid.scale, dtype=torch.float64) * factor
+
+    def _count_samples(self, x: Tensor) -> None:
+        phases = self.spec.input_phases(self.placed.calibration.signed)
+        vectors = self.placed.geometry.vector_count(x) * phases
+        self.clipping.adc_samples += sum(reader.samples(vectors) for reader in self._state.readers)
+        if self.spec.input_bits is not None:
+            self.clipping.input_samples += x.numel()
+
+
+def _moved(converter: Converter | ColumnConverters | None, device: torch.device) -> Converter | ColumnConverters | None:
+    """The converter on another torch device, where it holds tensors."""
+    return converter.to(device) if isinstance(converter, ColumnConverters) else converter
+
+
+def _finished(total: Tensor, scale: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """total · scale + bias, in double precision and rounded once; (n, columns). A float32 total is overwritten."""
+    offset = torch.zeros_like(scale) if bias is None else bias.to(scale)
+    if total.device.type != "cpu" or dtype != torch.float32:
+        return (total.double() * scale.to(total.device) + offset.to(total.device)).to(dtype)
+    from crossbar.product_kernels import finish
+    from hwmodels import numba_threads
+
+    numba_threads.limit(torch.get_num_threads())
+    out = total if total.dtype == torch.float32 else torch.empty(total.shape)
+    finish(total.numpy(), scale.numpy(), offset.numpy(), out.numpy())
+    return out

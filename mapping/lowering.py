@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossbar import LayerShape
+from crossbar.vectors import Vectors
+from hwmodels.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,17 @@ class Geometry:
         """Axes that an input with a batch axis has at least."""
         return 2 if self.kind == "Linear" else 4
 
+    def require(self, x: Tensor, layer: str) -> None:
+        """Raise UserError for a batched input that this layer does not take: kernels would read past its end."""
+        channels = self.groups * self.weight_shape[1] if self.kind == "Conv2d" else self.weight_shape[1]
+        axis = -3 if self.kind == "Conv2d" else -1
+        fits = x.dim() == 4 if self.kind == "Conv2d" else x.dim() >= 1
+        if not fits or x.shape[axis] != channels or (self.kind == "Conv2d" and min(self.output_size(x)) < 1):
+            wanted = (
+                f"(batch, {channels}, height, width) no smaller than its kernel" if axis == -3 else f"(…, {channels})"
+            )
+            raise UserError(f"Layer {layer!r} takes an input of shape {wanted}, not {tuple(x.shape)}.")
+
     def output_size(self, x: Tensor) -> tuple[int, int]:
         """Height and width of a convolution's output for input x (…, channels, height, width)."""
         left, right, top, bottom = self.padding
@@ -54,6 +68,42 @@ class Geometry:
         images = x.shape[0] if x.dim() == 4 else 1
         return images * height * width
 
+    def gather(self, x: Tensor) -> tuple[Vectors, Tensor]:
+        """Input (batch, channels, height, width) or (…, features) as places in memory: vectors, (groups, rows) offsets.
+
+        The vectors start with all rows; `replace(vectors, offset=offsets[group, rows])` drives chosen ones.
+        Nothing is written out but the padding.
+        """
+        if self.kind == "Linear":
+            flat = x.contiguous()
+            rows = torch.arange(x.shape[-1], device=x.device)
+            start = torch.arange(self.vector_count(x), device=x.device) * x.shape[-1]
+            return Vectors(flat.view(-1), start, rows), rows[None]
+        images = x if x.dim() == 4 else x.unsqueeze(0)
+        if any(self.padding):
+            # Torch pads whole numbers of one byte with a constant only; float32 holds every code exactly.
+            by_value = images.dtype == torch.uint8 and self.padding_mode == "constant"
+            source = images if by_value else images.float()
+            images = F.pad(source, self.padding, mode=self.padding_mode).to(images.dtype)
+        if not images.is_contiguous(memory_format=torch.channels_last):
+            images = images.contiguous()
+        batch, channel, down, right = images.stride()
+
+        def places(*axes: tuple[int, int]) -> Tensor:
+            """Sums of size and stride pairs, in C order."""
+            total = torch.zeros(1, dtype=torch.int64, device=x.device)
+            for size, stride in axes:
+                total = (total[:, None] + torch.arange(size, device=x.device) * stride).flatten()
+            return total
+
+        height, width = self.output_size(x)
+        start = places((images.shape[0], batch), (height, down * self.stride[0]), (width, right * self.stride[1]))
+        _, inputs, tall, wide = self.weight_shape
+        window = ((tall, down * self.dilation[0]), (wide, right * self.dilation[1]))
+        offsets = places((self.groups * inputs, channel), *window).view(self.groups, -1)
+        flat = images.as_strided((images.numel(),), (1,))
+        return Vectors(flat, start, offsets.flatten()), offsets
+
     def vectors(self, x: Tensor) -> Tensor:
         """Input (batch, channels, height, width) or (…, features) as vectors (n, groups, rows)."""
         if self.kind == "Linear":
@@ -64,6 +114,16 @@ class Geometry:
         patches = F.unfold(images, self.weight_shape[2:], dilation=self.dilation, stride=self.stride)
         batch, rows, positions = patches.shape
         return patches.reshape(batch, self.groups, rows // self.groups, positions).permute(0, 3, 1, 2).flatten(0, 1)
+
+    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What the layer computes from a batched input with a weight of its own shape: torch's own product."""
+        if self.kind == "Linear":
+            return F.linear(x, weight, bias)
+        left, right, top, bottom = self.padding
+        padding = (top, left)
+        if self.padding_mode != "constant" or (left, top) != (right, bottom):
+            x, padding = F.pad(x, self.padding, mode=self.padding_mode), (0, 0)
+        return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def output(self, y: Tensor, x: Tensor) -> Tensor:
         """Output vectors (n, groups, cols) as the layer's output tensor for input x."""

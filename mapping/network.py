@@ -11,11 +11,12 @@ import pandas as pd
 from torch import nn
 
 from hwmodels.errors import UserError
-from mapping.cells import programmed
+from mapping.cells import programmed, read_variance
 from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
-from mapping.placement import Piece, Placement
-from mapping.strips import build_strips
+from mapping.pieces import Piece
+from mapping.placement import Placement
+from mapping.strips import Noise, build_strips, driver_errors_of
 
 
 class CrossbarNetwork(nn.Module):
@@ -24,8 +25,11 @@ class CrossbarNetwork(nn.Module):
     placement: what stands where. seed: the device seed; the draw of a cell depends on (seed, purpose, array, row,
     column) alone, so the same seed gives the same chip. conditions: how long after programming and at which temperature
     the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
-    placement was loaded without one. Always in evaluation mode. With an ideal device, no DAC (`input_bits=None`) and no
-    converter (`adc_bits=None`) it equals `placement.reference()` to float rounding.
+    placement was loaded without one. conductance_bits: hold every layer's conductances as signed fixed-point numbers of
+    so many bits, 2 … 16, whole multiples of its largest conductance (behind an analog subtraction: difference) /
+    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. Always in evaluation mode. With an ideal
+    device, no DAC (`input_bits=None`) and no converter (`adc_bits=None`) it equals `placement.reference()` to float
+    rounding.
     """
 
     def __init__(
@@ -35,16 +39,21 @@ class CrossbarNetwork(nn.Module):
         seed: int = 0,
         conditions: Conditions | None = None,
         network: nn.Module | None = None,
+        conductance_bits: int | None = None,
     ) -> None:
         """Build the network and program its cells."""
         super().__init__()
+        if conductance_bits is not None and not 2 <= conductance_bits <= 16:
+            raise UserError(f"conductance_bits must be from 2 to 16, not {conductance_bits!r}.")
         self.placement = placement
         self.conditions = conditions or Conditions()
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
             module = self.model.get_submodule(layer.name)
-            replacement = CrossbarLayer(layer, placement.array, getattr(module, "bias", None))
+            replacement = CrossbarLayer(
+                layer, placement.array, getattr(module, "bias", None), conductance_bits=conductance_bits
+            )
             self._layers[layer.name] = replacement
             for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
                 self.model = _replaced(self.model, name, replacement)
@@ -57,14 +66,20 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.array, self.seed, self.conditions)
+        spec = self.placement.array
 
+        def cells(piece: Piece) -> np.ndarray:
+            return programmed(piece, spec, seed, self.conditions)
+
+        drivers = driver_errors_of(spec, seed)
+        noise = None
+        if self.conditions.read_noise and spec.device.read_noise is not None:
+            noise = Noise(lambda piece: read_variance(piece, spec, seed, self.conditions), seed)
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), self.placement.array, cells)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips])
+            strips = build_strips(layer.placed, list(pieces), spec, cells, drivers, noise)
+            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -93,8 +108,9 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
+                "encoding": spec.encoding,
                 "slices": spec.slices,
-                "input_cycles": spec.input_cycles * layer.placed.calibration.phases,
+                "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
                 "adc_bits": spec.adc_bits,
                 "input_scale": layer.placed.calibration.input_scale,
                 "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,

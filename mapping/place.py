@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
-from crossbar import ArraySpec
+from crossbar import ArraySpec, MixedSignsError
 from hwmodels.errors import UserError
 from mapping.calibration import calibrate
 from mapping.masks import checked_matrix, level_indices, live_weights
@@ -28,7 +30,7 @@ def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "
 
     Conv2d and Linear layers go on arrays; the rest stays digital and is listed in `placement.digital`.
     Raises UserError for NaN weights, a network that does not run on the example, one without a mappable layer,
-    weights shared between layers, and grids that are not the array's.
+    weights shared between layers, grids that are not the array's, and weights of both signs in a polarised fragment.
     """
     network, masks, grids = _parts(model)
     network = _baked(network)
@@ -41,17 +43,18 @@ def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "
         matrix = checked_matrix(layer.name, layer.module, geometry.groups)
         live = live_weights(layer.name, matrix, masks, geometry.groups)
         grid, index, error = level_indices(layer.name, matrix, live, grids.get(layer.name), array, scale)
-        layers[layer.name] = LayerPlacement(
+        made = LayerPlacement(
             name=layer.name,
             geometry=geometry,
             shape=geometry.shape(layer.positions(batch)),
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple(cut(live, array.rows, array.cols)),
+            tiles=tuple(cut(live, array.rows, array.weight_cols, array.fragment)),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
         )
+        layers[layer.name] = replace(made, signs=_signs(made, array))
     placement = Placement(
         array=array,
         layers=layers,
@@ -60,6 +63,25 @@ def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "
         network=network,
     )
     return calibrate(placement, example_input)
+
+
+def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
+    """The digital bits that the cells of every tile are read with, () where the encoding needs none."""
+    signs = []
+    for tile in layer.tiles:
+        try:
+            own = layer.cell_codes(tile, array).signs
+        except MixedSignsError as mixed:
+            first, last, col = tile.rows[mixed.first], tile.rows[mixed.last], tile.cols[mixed.col]
+            raise UserError(
+                f"Layer {layer.name!r}, group {tile.group}, column {col}: rows {first} to {last} hold weights of both "
+                "signs; the polarised encoding stores one sign for them. Polarise the network in compression, use "
+                "smaller fragments, or another encoding."
+            ) from None
+        if own is None:
+            return ()
+        signs.append(own)
+    return tuple(signs)
 
 
 def _parts(model: Any) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:

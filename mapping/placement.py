@@ -14,9 +14,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from crossbar import ArraySpec, LayerShape, LevelGrid, from_matrix
+from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, from_matrix
+from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
+from mapping.pieces import Piece, pieces_of
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
@@ -25,21 +27,23 @@ from mapping.trace import DigitalLayer
 class Calibration:
     """What a small batch of inputs says about a layer; measured on its nominal arrays.
 
-    input_scale: the input that the largest input code stands for; signed: negative inputs occur, so a vector
-    takes two phases (its positive and its negative part); adc_full_scale_s: full scale of the converters in
-    conductance × DAC code [S], 0 without a converter; drive: (groups, rows) mean over input vectors of
-    Σ_cycles (V / V_read)², the share of the read voltage squared that a word line carries.
+    input_scale: the input that the largest input code stands for; signed: negative inputs occur; adc_full_scale_s: full
+    scale of the converters in conductance × DAC code [S], the largest of them where each has its own, 0 without a
+    converter; drive: (groups, rows) mean over input vectors of Σ_cycles (V / V_read)², the share of the read voltage
+    squared that a word line carries.
+    converters: (n, 2) int64 array and converter of the array of each range of its own, converter_full_scale_s: (n,)
+    its full scale; both empty where one range serves the layer. histogram: the column sums in codes, None without a
+    converter. lossless_adc_bits: the fewest bits that lose nothing at one grid unit a step, None where none do.
     """
 
     input_scale: float
     signed: bool
     adc_full_scale_s: float
     drive: np.ndarray
-
-    @property
-    def phases(self) -> int:
-        """Times that an input vector is applied: 2 where inputs have both signs."""
-        return 2 if self.signed else 1
+    converters: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    converter_full_scale_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    histogram: CodeHistogram | None = None
+    lossless_adc_bits: int | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,7 +51,8 @@ class LayerPlacement:
     """One layer on arrays.
 
     index: (groups, rows, cols) level indices (uint8 or uint16) into `grid`; live: bool of that shape, False where
-    no weight stands; tiles: the parts that stand on arrays; snap_error: ‖w − quantised w‖ / ‖w‖ over live
+    no weight stands; tiles: the parts that stand on arrays; signs: per tile the digital bits that its cells are read
+    with (`crossbar.CellCodes`), () where the encoding needs none; snap_error: ‖w − quantised w‖ / ‖w‖ over live
     weights, what placing cost in precision (0 for weights that were on their levels already).
     """
 
@@ -59,6 +64,7 @@ class LayerPlacement:
     live: np.ndarray
     tiles: tuple[Tile, ...]
     calibration: Calibration
+    signs: tuple[np.ndarray, ...] = ()
     snap_error: float = 0.0
 
     @property
@@ -76,35 +82,25 @@ class LayerPlacement:
         """Outputs that arrays compute per input vector: columns with a live weight, over all groups."""
         return int(self.live.any(axis=1).sum())
 
-    def cell_codes(self, tile: Tile, spec: ArraySpec) -> np.ndarray:
-        """Cell codes (2, slices, rows, cols) of one tile: sign, slice, word line, bit line."""
+    def cell_codes(self, tile: Tile, spec: ArraySpec) -> CellCodes:
+        """Cell codes (planes, rows, cols) of one tile, with the signs that go with them.
+
+        Raises MixedSignsError for a polarised tile whose fragments hold weights of both signs.
+        """
         at = np.ix_(tile.rows, tile.cols)
-        return spec.encoding.encode(self.index[tile.group][at], self.live[tile.group][at])
+        return spec.encoder.encode(self.index[tile.group][at], self.live[tile.group][at])
 
     def weights_from_cells(self, spec: ArraySpec) -> torch.Tensor:
-        """The weight tensor rebuilt from nothing but the cells: equals `weights()` bit for bit."""
+        """The weight tensor rebuilt from nothing but the cells and their signs: equals `weights()` bit for bit."""
         matrix = np.zeros(self.index.shape, dtype=np.float32)
-        for tile in self.tiles:
-            index, live = spec.encoding.decode(self.cell_codes(tile, spec))
+        for number, tile in enumerate(self.tiles):
+            signs = self.signs[number] if self.signs else None
+            index, live = spec.encoder.decode(CellCodes(self.cell_codes(tile, spec).codes, signs))
             at = np.ix_(tile.rows, tile.cols)
             scale = self.grid.scale if self.grid.scale.ndim == 0 else self.grid.scale[tile.group, tile.cols]
             weights = LevelGrid(self.grid.values, scale).weights(index)
             matrix[tile.group][at] = np.where(live, weights, np.float32(0))
         return torch.from_numpy(np.ascontiguousarray(from_matrix(matrix, self.geometry.weight_shape)))
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Piece:
-    """What stands on one array: one sign and one slice of a tile. target: conductances [S]; codes: cell codes."""
-
-    array: int
-    layer: LayerPlacement
-    number: int
-    tile: Tile
-    sign: int
-    slice: int
-    codes: np.ndarray
-    target: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,38 +121,23 @@ class Placement:
     digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def pieces(self) -> Iterator[Piece]:
-        """Every array with its contents, numbered in the order layer, tile, sign, slice.
-
-        A half of a pair that holds no cell (open crossings only) is not built.
-        """
-        number = 0
-        encoding = self.array.encoding
+        """Everything on the arrays, array by array, numbered in the order layer, tile, sign, slice (`pieces_of`)."""
+        first = 0
         for layer in self.layers.values():
-            for place, tile in enumerate(layer.tiles):
-                codes = layer.cell_codes(tile, self.array)
-                for half, sign in enumerate((1, -1)):
-                    for part in range(self.array.slices):
-                        target = encoding.conductances(codes[half, part])
-                        if not target.any():
-                            continue
-                        yield Piece(
-                            array=number,
-                            layer=layer,
-                            number=place,
-                            tile=tile,
-                            sign=sign,
-                            slice=part,
-                            codes=codes[half, part],
-                            target=target,
-                        )
-                        number += 1
+            for piece in pieces_of(layer, self.array, first):
+                yield piece
+                first = max(first, piece.array + 1)
 
     @cached_property
     def tiles(self) -> pd.DataFrame:
         """The tile table, a row per tile piece (tile × sign × slice): what `hwmodels.estimate` reads.
 
-        row0, col0: position of the piece in its array; rows, cols: driven word lines and converted bit lines;
-        live_cells, max_live_per_col: cells that carry a weight of this sign; reads_per_inference: input vectors;
+        sign: −1 for what is subtracted (negative weights, a dummy column); where an encoding has no halves, +1 stands
+        for both signs. row0, col0: position of the piece in its array (planes on neighbouring columns counted block by
+        block); rows, cols: word lines driven together and bit lines; converted_cols: of these, columns that are
+        converted, 0 where the current is subtracted from another piece's first; tiles on one array are read in turn
+        (fragments). live_cells, max_live_per_col: cells that carry a weight of this sign; adc_bits_needed: bits with
+        which no column sum of the piece can clip, 0 where inputs have no codes; reads_per_inference: input vectors;
         input_cycles: array reads in time per input vector, all phases together; input_phases: 2 where inputs have both
         signs; read_energy_j: mean energy of the cells for one
         input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages; outputs: values that the
@@ -169,7 +150,10 @@ class Placement:
         spec, layer = self.array, piece.layer
         at = np.ix_(piece.tile.rows, piece.tile.cols)
         sign = np.sign(layer.grid.values)[layer.index[piece.tile.group][at]]
-        carried = layer.live[piece.tile.group][at] & (sign == piece.sign)
+        live = layer.live[piece.tile.group][at]
+        # The zero level of a pair stands on no half; without halves every live weight has its cell here.
+        halves = spec.encoding == "pair"
+        carried = live & (sign == piece.sign) if halves else live & (not piece.dummy)
         drive = layer.calibration.drive[piece.tile.group][piece.tile.rows]
         energy = spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1))
         return {
@@ -178,26 +162,36 @@ class Placement:
             "tile": piece.number,
             "sign": piece.sign,
             "slice": piece.slice,
-            "row0": 0,
-            "col0": 0,
+            "row0": piece.tile.row0,
+            "col0": piece.col0,
             "rows": piece.tile.rows.size,
-            "cols": piece.tile.cols.size,
+            "cols": piece.columns.size,
+            "converted_cols": piece.converted,
             "array_rows": spec.rows,
             "array_cols": spec.cols,
             "live_cells": int(carried.sum()),
             "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
             "cell_bits": (spec.device.levels - 1).bit_length(),
             "reads_per_inference": layer.shape.positions,
-            "input_cycles": spec.input_cycles * layer.calibration.phases,
-            "input_phases": layer.calibration.phases,
+            "input_cycles": spec.cycles_per_vector(layer.calibration.signed),
+            "input_phases": spec.input_phases(layer.calibration.signed),
             "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
             "adc_bits": spec.adc_bits or 0,
+            "adc_bits_needed": self._bits_needed(piece, live if spec.signed_converter else carried),
             "cols_per_adc": spec.columns_per_converter,
             "g_sum_s": float(piece.target.sum()),
             "read_energy_j": energy,
             "t_read_s": spec.t_read_s,
             "outputs": layer.outputs,
         }
+
+    def _bits_needed(self, piece: Piece, counted: np.ndarray) -> int:
+        """Resolution that no column of a piece can exceed; counted: bool (rows, cols), the cells that it adds up."""
+        spec = self.array
+        if spec.input_bits is None or not piece.converted:
+            return 0
+        most = int(counted.sum(axis=0).max(initial=0))
+        return spec.encoder.required_adc_bits(piece.tile.rows.size, most, piece.slice, spec.dac_bits)
 
     @property
     def arrays(self) -> int:
@@ -207,8 +201,7 @@ class Placement:
     @property
     def layer_table(self) -> pd.DataFrame:
         """A row per layer: its matrix, what survives of it, and the arrays it takes."""
-        # Every tile has an array of its own, so a layer's pieces are its arrays.
-        counts = Counter(self.tiles["layer"].tolist())
+        counts = Counter(layer for layer, _ in set(zip(self.tiles["layer"], self.tiles["array"], strict=True)))
         return pd.DataFrame(
             [
                 {
@@ -224,7 +217,7 @@ class Placement:
                     "cols_kept": int(layer.live.any(axis=1).sum()),
                     "arrays": counts[layer.label],
                     "macs": layer.shape.macs,
-                    "input_phases": layer.calibration.phases,
+                    "input_phases": self.array.input_phases(layer.calibration.signed),
                     "levels_used": int(np.unique(layer.index[layer.live]).size),
                     "snap_error": layer.snap_error,
                 }
@@ -280,6 +273,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "col0": "int64",
     "rows": "int64",
     "cols": "int64",
+    "converted_cols": "int64",
     "array_rows": "int64",
     "array_cols": "int64",
     "live_cells": "int64",
@@ -290,6 +284,7 @@ _TILE_COLUMNS: dict[str, str] = {
     "input_phases": "int64",
     "dac_bits": "int64",
     "adc_bits": "int64",
+    "adc_bits_needed": "int64",
     "cols_per_adc": "int64",
     "g_sum_s": "float64",
     "read_energy_j": "float64",

@@ -1,10 +1,17 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/1`. JSON: the array spec with its device, per layer the geometry, matrix shape,
+Schema `ohmweave.placement/2`. JSON: the array spec with its device, per layer the geometry, matrix shape,
 calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
-`NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other) and `NAME/tile_sizes` (int32, (tiles, 3): group,
-rows, cols); and `digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
+`NAME/converters` (int64, (n, 2): array, converter) and `NAME/converter_full_scale_s` (float64, n) of the converters
+with ranges of their own, `NAME/code_counts` (int64) and `NAME/codes_used` (uint8) of the histogram of column sums,
+`NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other), `NAME/tile_sizes` (int32, (tiles, 3): group,
+rows, cols), `NAME/tile_places` (int32, (tiles, 2): block, row0) and, where the encoding has them, `NAME/signs` (int8,
+the tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network
+that is not a placed weight. Nothing in it is code.
+
+Files of schema 1 are read: they hold pairs only, every tile at the top of arrays of its own, and neither ranges per
+converter nor histograms.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from crossbar import ArraySpec, LayerShape, LevelGrid
+from crossbar.histogram import CodeHistogram
 from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
@@ -29,7 +37,9 @@ from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
-SCHEMA = "ohmweave.placement/1"
+SCHEMA = "ohmweave.placement/2"
+OLDER = ("ohmweave.placement/1",)
+"""Schemas that are read as well."""
 JSON_FILE, TENSOR_FILE = "placement.json", "placement.safetensors"
 
 
@@ -72,7 +82,7 @@ def load(folder: str | os.PathLike[str]) -> Placement:
     tensors = safetensors.torch.load(content)
     try:
         array = TypeAdapter(ArraySpec).validate_python(_retupled(head["array"]))
-        layers = {item["name"]: _layer(item, _own(tensors, item["name"])) for item in head["layers"]}
+        layers = {item["name"]: _layer(item, _own(tensors, item["name"]), array) for item in head["layers"]}
         digital = tuple(DigitalLayer(**item) for item in head["digital"])
         state = {key.removeprefix("digital/"): value for key, value in tensors.items() if key.startswith("digital/")}
         return Placement(
@@ -93,12 +103,21 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
             "levels": layer.grid.values,
             "scale": layer.grid.scale,
             "drive": layer.calibration.drive,
+            "converters": layer.calibration.converters,
+            "converter_full_scale_s": layer.calibration.converter_full_scale_s,
             "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
             "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
             "tile_sizes": np.array(
                 [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles], dtype=np.int32
             ).reshape(-1, 3),
+            "tile_places": np.array([[tile.block, tile.row0] for tile in tiles], dtype=np.int32).reshape(-1, 2),
         }
+        if layer.signs:
+            own["signs"] = np.concatenate([sign.ravel() for sign in layer.signs])
+        histogram = layer.calibration.histogram
+        if histogram is not None:
+            assert histogram.used is not None
+            own |= {"code_counts": histogram.counts, "codes_used": histogram.used.astype(np.uint8)}
         tensors |= {f"{layer.name}/{key}": torch.from_numpy(value.copy(order="C")) for key, value in own.items()}
     placed = {f"{name}.weight" if name else "weight" for name in placement.layers}
     state = placement.digital_state if placement.network is None else placement.network.state_dict()
@@ -118,6 +137,10 @@ def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
             "input_scale": calibration.input_scale,
             "signed": calibration.signed,
             "adc_full_scale_s": calibration.adc_full_scale_s,
+            "lossless_adc_bits": calibration.lossless_adc_bits,
+            "histogram": None
+            if calibration.histogram is None
+            else {key: getattr(calibration.histogram, key) for key in ("first", "width", "low", "top")},
         },
         "snap_error": layer.snap_error,
     }
@@ -131,7 +154,7 @@ def _head(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {JSON_FILE}: {error}") from None
     schema = head.get("schema") if isinstance(head, dict) else None
-    if schema != SCHEMA:
+    if schema != SCHEMA and schema not in OLDER:
         newer = isinstance(schema, str) and schema.startswith(SCHEMA.rpartition("/")[0])
         reason = f"has the schema {schema!r}; this version reads {SCHEMA!r}"
         raise UserError(f"The placement in {str(path)!r} {reason}{' (update ohmweave)' if newer else ''}.")
@@ -140,16 +163,16 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _own(tensors: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
     """The arrays of one layer by their short names."""
-    return {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS}
+    own = {key: tensors[f"{name}/{key}"].numpy() for key in _ARRAYS}
+    return own | {key: tensors[f"{name}/{key}"].numpy() for key in _OPTIONAL if f"{name}/{key}" in tensors}
 
 
 _ARRAYS = ("index", "live", "levels", "scale", "drive", "tile_rows", "tile_cols", "tile_sizes")
+_OPTIONAL = ("tile_places", "signs", "converters", "converter_full_scale_s", "code_counts", "codes_used")
 
 
-def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
-    sizes = own["tile_sizes"]
-    rows = np.split(own["tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
-    cols = np.split(own["tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
+def _layer(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -> LayerPlacement:
+    tiles = _tiles(own)
     return LayerPlacement(
         name=head["name"],
         geometry=Geometry(**_retupled(head["geometry"])),
@@ -157,10 +180,41 @@ def _layer(head: dict[str, Any], own: dict[str, np.ndarray]) -> LayerPlacement:
         grid=LevelGrid(own["levels"], own["scale"]),
         index=own["index"],
         live=own["live"].astype(bool),
-        tiles=tuple(Tile(group=int(size[0]), rows=r, cols=c) for size, r, c in zip(sizes, rows, cols, strict=True)),
-        calibration=Calibration(**head["calibration"], drive=own["drive"]),
+        tiles=tiles,
+        calibration=_calibration(head["calibration"], own),
+        signs=_signs(own["signs"], tiles, array) if "signs" in own else (),
         snap_error=head["snap_error"],
     )
+
+
+def _calibration(head: dict[str, Any], own: dict[str, np.ndarray]) -> Calibration:
+    values: dict[str, Any] = head | {"drive": own["drive"]}
+    values |= {key: own[key] for key in ("converters", "converter_full_scale_s") if key in own}
+    if head.get("histogram"):
+        used = own["codes_used"].astype(bool)
+        values["histogram"] = CodeHistogram(**head["histogram"], counts=own["code_counts"], used=used)
+    return Calibration(**values)
+
+
+def _tiles(own: dict[str, np.ndarray]) -> tuple[Tile, ...]:
+    sizes = own["tile_sizes"]
+    rows = np.split(own["tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
+    cols = np.split(own["tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
+    alone = np.stack([np.arange(len(sizes)), np.zeros(len(sizes), dtype=int)], axis=1)
+    places = own.get("tile_places", alone)  # schema 1: every tile at the top of arrays of its own
+    return tuple(
+        Tile(group=int(size[0]), rows=r, cols=c, block=int(place[0]), row0=int(place[1]))
+        for size, r, c, place in zip(sizes, rows, cols, places, strict=True)
+    )
+
+
+def _signs(flat: np.ndarray, tiles: tuple[Tile, ...], array: ArraySpec) -> tuple[np.ndarray, ...]:
+    """The signs of every tile: (slices, cols) for flipped columns, (1, cols) for a polarised fragment."""
+    lines = array.slices if array.encoding == "flipped" else 1
+    ends = np.cumsum([lines * tile.cols.size for tile in tiles])
+    if flat.size != ends[-1]:
+        raise ValueError(f"there are {flat.size} signs for {ends[-1]} columns")
+    return tuple(part.reshape(lines, -1) for part in np.split(flat, ends[:-1]))
 
 
 def _retupled(value: Any) -> Any:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crossbar import ArraySpec
+from crossbar.converter_bank import driver_errors
+from crossbar.planes import strip_of
+from crossbar.read_noise import ReadNoise
 from crossbar.strip import Strip
-from mapping.placement import LayerPlacement, Piece
+from mapping.pieces import Piece
+from mapping.placement import LayerPlacement
+from mapping.tiling import Tile
 
 Conductances = Callable[[Piece], np.ndarray]
-"""What really stands on an array: piece → conductances [S] of shape (rows, cols)."""
+"""What really stands on cells: piece → conductances [S] of shape (rows, cols)."""
+
+Drivers = Callable[[Piece], tuple[np.ndarray, np.ndarray]]
+"""What the drivers of an array really apply: piece → gain factors and offsets [DAC LSB], (rows,) each."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Read noise of the chip `seed`: variance gives σ² (rows, cols) [S²] of every piece."""
+
+    variance: Conductances
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,11 @@ class PlacedStrip:
     cols: Tensor
     strip: Strip
 
+    @cached_property
+    def contiguous(self) -> bool:
+        """Whether the matrix columns stand side by side."""
+        return self.cols.numel() > 0 and int(self.cols[-1] - self.cols[0]) == self.cols.numel() - 1
+
     def to(self, device: torch.device | str) -> PlacedStrip:
         """The same on another torch device."""
         return PlacedStrip(self.group, self.rows.to(device), self.cols.to(device), self.strip.to(device))
@@ -34,51 +55,127 @@ class PlacedStrip:
 
 def unit_conductance(spec: ArraySpec) -> float:
     """What 1 in a strip's conductances means [S]: the level grid's unit where there is one, else g_max."""
-    return spec.encoding.grid_unit_s or spec.device.g_max_s
+    return spec.encoder.grid_unit_s or spec.device.g_max_s
 
 
-def build_strips(layer: LayerPlacement, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> list[PlacedStrip]:
+def driver_errors_of(spec: ArraySpec, seed: int) -> Drivers | None:
+    """What the drivers of the chip of this seed really apply; None where they are ideal."""
+    errors = spec.dac_errors
+    if errors is None:
+        return None
+    return lambda piece: driver_errors(errors, seed, piece.array, piece.tile.rows.size, first=piece.tile.row0)
+
+
+def build_strips(
+    layer: LayerPlacement,
+    pieces: list[Piece],
+    spec: ArraySpec,
+    cells: Conductances,
+    drivers: Drivers | None = None,
+    noise: Noise | None = None,
+) -> list[PlacedStrip]:
     """Put the arrays of a layer side by side where they share word lines.
 
     Tiles that are driven by the same rows of the same group stand on one strip, so one product reads them all.
+    drivers: what the drivers of a piece really apply, None for ideal ones. A driver's gain is as good as one of its
+    row of cells, and its offset a row of cells that is always driven, so neither costs anything in a product.
+    noise: read noise of the cells, None for none.
     """
-    unit = unit_conductance(spec)
+    parts: dict[int, list[Piece]] = {number: [] for number in range(len(layer.tiles))}
+    for piece in pieces:
+        parts[piece.number].append(piece)
+    sharing: dict[tuple[int, bytes], list[int]] = {}
+    for number, tile in enumerate(layer.tiles):
+        sharing.setdefault((tile.group, tile.rows.tobytes()), []).append(number)
     strips = []
-    for _, members in groupby(_tiles_of(pieces), key=lambda item: (item[0].group, item[0].rows.tobytes())):
-        tiles = list(members)
-        first = tiles[0][0]
-        cols = np.concatenate([tile.cols for tile, _ in tiles])
-        g = np.zeros((first.rows.size, 2, spec.slices, cols.size), dtype=np.float32)
-        start = 0
-        for tile, parts in tiles:
-            stop = start + tile.cols.size
-            for piece in parts:
-                g[:, 0 if piece.sign > 0 else 1, piece.slice, start:stop] = cells(piece) / unit
-            start = stop
+    for numbers in sharing.values():
+        tiles = [layer.tiles[number] for number in numbers]
+        seen = [_seen(layer.tiles[number], parts[number], spec, cells, drivers) for number in numbers]
+        planes, offset, place = (np.concatenate(item, axis=-1) for item in zip(*seen, strict=True))
+        signs = [layer.signs[number] if layer.signs else None for number in numbers]
+        strip = strip_of(planes, unit_conductance(spec), spec.encoder, signs, [tile.cols.size for tile in tiles])
+        if drivers is not None:
+            shift = offset.reshape(-1) / unit_conductance(spec)
+            strip = replace(strip, drive_offset=torch.from_numpy(shift))
+        strip = replace(strip, place=place.reshape(3, -1))
+        if noise is not None:
+            variance = [_variance(layer.tiles[number], parts[number], spec, noise.variance) for number in numbers]
+            strip = _noisy(strip, np.concatenate(variance, axis=-1), noise.seed)
         strips.append(
             PlacedStrip(
-                group=first.group,
-                rows=torch.from_numpy(first.rows.astype(np.int64)),
-                cols=torch.from_numpy(cols.astype(np.int64)),
-                strip=_strip(g, spec, unit),
+                group=tiles[0].group,
+                rows=torch.from_numpy(tiles[0].rows.astype(np.int64)),
+                cols=torch.from_numpy(np.concatenate([tile.cols for tile in tiles]).astype(np.int64)),
+                strip=strip,
             )
         )
     return strips
 
 
-def _strip(g: np.ndarray, spec: ArraySpec, unit: float) -> Strip:
-    """What the converters see of pairs g (rows, 2, slices, cols), in units of `unit` [S]."""
-    rows, _, _, cols = g.shape
-    weights = spec.encoding.slice_weights
-    if spec.pair_subtraction == "analog":
-        g = g[:, 0] - g[:, 1]
-    else:
-        weights = np.concatenate([weights, -weights])
-    planes = torch.from_numpy(np.ascontiguousarray(g.reshape(rows, -1)))
-    return Strip(g=planes, unit_s=unit, cols=cols, plane_weights=weights, signed=spec.signed_converter)
+def _variance(tile: Tile, pieces: list[Piece], spec: ArraySpec, variance: Conductances) -> np.ndarray:
+    """σ² of what the converters see of every crossing of a tile, (rows, planes, cols) [S²]: variances add up."""
+    analog = spec.encoder.analog
+    return converted_planes(tile, pieces, spec, lambda piece: variance(piece) * (piece.sign if analog else 1))
 
 
-def _tiles_of(pieces: list[Piece]) -> Iterator[tuple]:
-    for _, members in groupby(pieces, key=lambda piece: piece.number):
-        parts = list(members)
-        yield parts[0].tile, parts
+def _noisy(strip: Strip, variance: np.ndarray, seed: int) -> Strip:
+    """The strip with the read noise of its cells, σ² (rows, planes, cols) [S²]."""
+    assert strip.place is not None
+    flat = torch.from_numpy((variance / strip.unit_s**2).astype(np.float32).reshape(len(variance), -1))
+    return replace(strip, read_noise=ReadNoise(flat, strip.place, seed))
+
+
+def _seen(
+    tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances, drivers: Drivers | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the converters see of one tile with its drivers, and where they are.
+
+    Returns conductances (rows, planes, cols) [S], what the drivers' offsets add (1, planes, cols) [S × DAC code], and
+    place (3, planes, cols), see `Strip`.
+    """
+    place = _places(tile, pieces, spec)
+    if drivers is None:
+        return converted_planes(tile, pieces, spec, cells), np.zeros((1, *place.shape[1:])), place
+    real = {id(piece): (*drivers(piece), cells(piece)) for piece in pieces}
+
+    def driven(piece: Piece) -> np.ndarray:
+        gain, _, g = real[id(piece)]
+        return gain[:, None] * g
+
+    def shifted(piece: Piece) -> np.ndarray:
+        _, shift, g = real[id(piece)]
+        return (shift @ g)[None]
+
+    return (
+        converted_planes(tile, pieces, spec, driven),
+        converted_planes(tile, pieces, spec, shifted)[:1],
+        place,
+    )
+
+
+def _places(tile: Tile, pieces: list[Piece], spec: ArraySpec) -> np.ndarray:
+    """Array, number among its converted columns and first word line of every plane and column: (3, planes, cols)."""
+    encoder = spec.encoder
+    place = np.full((3, encoder.plane_weights.size, tile.cols.size), -1, dtype=np.int64)
+    # Halves beside each other that are subtracted share a converter's input.
+    beside = 2 if spec.pair_subtraction == "analog" and spec.pair_layout == "columns" else 1
+    for piece in pieces:
+        plane = piece.slice if encoder.analog else encoder.planes.index((piece.sign, piece.slice))
+        if not piece.dummy and (piece.sign > 0 or place[0, plane, 0] < 0):
+            place[0, plane], place[1, plane], place[2, plane] = piece.array, piece.columns // beside, tile.row0
+    return place
+
+
+def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
+    """What the converters see of one tile: (rows, converted planes, cols) [S].
+
+    Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
+    """
+    encoder = spec.encoder
+    g = np.zeros((tile.rows.size, encoder.plane_weights.size, tile.cols.size))
+    for piece in pieces:
+        if encoder.analog:
+            g[:, piece.slice] += piece.sign * cells(piece)
+        else:
+            g[:, encoder.planes.index((piece.sign, piece.slice))] = cells(piece)
+    return g

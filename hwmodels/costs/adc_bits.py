@@ -25,6 +25,7 @@ def required_adc_bits(
     *,
     subtracted_pair: bool = False,
     baseline_steps: float = 0.0,
+    baseline_rows: int | None = None,
     encoding: Encoding = "plain",
 ) -> int:
     """The safe form: bits that no column of R live cells can exceed, whatever is stored and whatever comes in.
@@ -33,11 +34,12 @@ def required_adc_bits(
     of a driver, so inputs are 0 … 2^v − 1. S_max = R (2^v − 1)(L − 1) and S_min = 0; for L = 2^w this is
     ceil(log2(R (2^v − 1)(2^w − 1) + 1)).
     subtracted_pair: both halves of a pair are subtracted before the converter, so S_min = −S_max.
-    baseline_steps: what g_min adds to a cell, in level steps (g_min / step), where nothing cancels it; 0 where a pair
-    or a reference column does.
-    encoding: "flipped", a column that could pass half scale stores its complement (ISAAC), so S_max is halved and one
-    bit saved, for one more column and one flag a column; "forms", one bit fewer than needed, as FORMS publishes (5, 4,
-    3 bits for fragments of 16, 8, 4 rows): the largest sums clip.
+    baseline_steps: what g_min adds to a cell, in level steps (g_min / step), where nothing cancels it before the
+    converter; 0 where a subtracted pair or a reference column does. baseline_rows: driven cells of a column that hold
+    at least g_min, live or not; None: the live ones.
+    encoding: "flipped", a column that could pass half scale stores its complement (ISAAC), so the levels' part of
+    S_max is halved and one bit saved, for one more column and one flag a column; "forms", one bit fewer than needed,
+    as FORMS publishes (5, 4, 3 bits for fragments of 16, 8, 4 rows): the largest sums clip.
     Raises UserError for counts that make no sense.
     """
     _whole("live_rows", live_rows, 0)
@@ -45,10 +47,15 @@ def required_adc_bits(
     _whole("dac_bits", dac_bits, 1)
     if not (math.isfinite(baseline_steps) and baseline_steps >= 0):
         raise UserError(f"baseline_steps is a finite number, at least 0, not {baseline_steps!r}.")
-    each = levels - 1 + baseline_steps
+    if baseline_rows is not None:
+        _whole("baseline_rows", baseline_rows, 0)
+    top = 2**dac_bits - 1
     # Whole levels stay whole numbers, exact at any size; only an uncancelled baseline makes the sum a real number.
-    largest = live_rows * (2**dac_bits - 1) * (int(each) if float(each).is_integer() else each)
-    return _bits(math.ceil(largest), math.ceil(largest) if subtracted_pair else 0, encoding)
+    each = int(baseline_steps) if float(baseline_steps).is_integer() else baseline_steps
+    baseline = each * (live_rows if baseline_rows is None else baseline_rows)
+    column = live_rows * (levels - 1)
+    above = top * (column // 2 if encoding == "flipped" else column)
+    return _bits(above, above if subtracted_pair else 0, encoding, math.ceil(top * baseline - 1e-9))
 
 
 def required_adc_bits_of(levels: Any, dac_bits: int = 1, *, encoding: Encoding = "plain") -> np.ndarray:
@@ -67,20 +74,20 @@ def required_adc_bits_of(levels: Any, dac_bits: int = 1, *, encoding: Encoding =
     signed = stored.astype(np.int64)
     scale = 2**dac_bits - 1
     above, below = (np.maximum(sign * signed, 0).sum(axis=0) * scale for sign in (1, -1))
+    if encoding == "flipped":
+        above = above // 2
     return np.array(
         [_bits(int(up), int(down), encoding) for up, down in zip(above, below, strict=True)], dtype=np.int64
     )
 
 
-def _bits(above: int, below: int, encoding: str) -> int:
-    """Bits for sums from −below to above."""
+def _bits(above: int, below: int, encoding: str, baseline: int = 0) -> int:
+    """Bits for sums from −below to above, with a baseline beyond both ends (beyond 0 where there is no end below)."""
     if encoding not in ENCODINGS:
         raise unknown("encoding", encoding, ENCODINGS)
-    if encoding == "flipped":
-        if below:
-            raise UserError("The flipped encoding is for unsigned columns; a subtracted pair needs none.")
-        above = above // 2
-    needed = (above + below).bit_length()
+    if encoding == "flipped" and below:
+        raise UserError("The flipped encoding is for unsigned columns; a subtracted pair needs none.")
+    needed = (above + below + (2 * baseline if below else baseline)).bit_length()
     return max(needed - 1, 1 if needed else 0) if encoding == "forms" else needed
 
 

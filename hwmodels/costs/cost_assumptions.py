@@ -108,7 +108,12 @@ def _converter_sentences(result: Estimate) -> Iterator[str]:
     question = result.question
     if question.model != "table":
         yield f"Converters are priced by the model {question.model!r}: {published('adc')[question.model]['source']}."
-    if question.adc_bits == "required":
+    if question.adc_bits == "required" and "adc_bits_needed" in result.work.pieces.columns:
+        yield (
+            "Converter bits are, as the tile table states them for its encoding, what no column sum of an array can "
+            "exceed, whatever comes in."
+        )
+    elif question.adc_bits == "required":
         yield (
             "Converter bits are what the live cells of the fullest column of an array need, in the safe form "
             "ceil(log2(R (2^v − 1)(L − 1) + 1)) for R live cells of L levels and v-bit drivers; a g_min baseline is "

@@ -47,14 +47,15 @@ def converters_in_use(pieces: Pieces, cols_per_adc: np.ndarray) -> np.ndarray:
     cols_per_adc: (pieces,). A group that several pieces of an array use is charged to the first of them.
     This and `conversions_per_inference` are the only places that say how many converters stand on which columns.
     """
+    converted = pieces.converted_cols
     first = pieces["col0"] // cols_per_adc
-    past = (pieces["col0"] + pieces["cols"] - 1) // cols_per_adc + 1
+    past = np.where(converted > 0, (pieces["col0"] + converted - 1) // cols_per_adc + 1, first)
     return pieces.newly_covered(first, past, "array")
 
 
 def conversions_per_inference(pieces: Pieces) -> np.ndarray:
-    """Conversions of each piece, float64 (pieces,): every column in use, in every input cycle of every vector."""
-    return pieces["cols"].astype(np.float64) * pieces["reads_per_inference"] * pieces["input_cycles"]
+    """Conversions of each piece, float64 (pieces,): every converted column, in every input cycle of every vector."""
+    return pieces.converted_cols.astype(np.float64) * pieces["reads_per_inference"] * pieces["input_cycles"]
 
 
 def _resolutions(pieces: Pieces, adc_bits: int | str | None) -> np.ndarray:
@@ -69,7 +70,7 @@ def _resolutions(pieces: Pieces, adc_bits: int | str | None) -> np.ndarray:
 
 
 def _required(pieces: Pieces) -> np.ndarray:
-    """Safe resolution from the live cells of the fullest column; one per array, that of its most demanding piece."""
+    """Safe resolution, the table's own or from the live cells of the fullest column; one per array, the largest."""
     table = np.stack([pieces["max_live_per_col"], np.rint(2 ** pieces["cell_bits"]), pieces["dac_bits"]])
     cases, index = np.unique(table.astype(np.int64), axis=1, return_inverse=True)
     if (cases[2] == 0).any():
@@ -78,6 +79,7 @@ def _required(pieces: Pieces) -> np.ndarray:
             "Give the drivers a resolution, or state adc_bits."
         )
     needed = np.array([required_adc_bits(int(r), max(int(n), 2), int(v)) for r, n, v in cases.T])[index.reshape(-1)]
+    needed = pieces.columns.get("adc_bits_needed", needed)
     _, array = np.unique(pieces["array"], return_inverse=True)
     most = np.zeros(array.max() + 1, dtype=np.int64)
     np.maximum.at(most, array.reshape(-1), needed)

@@ -37,6 +37,14 @@ OPTIONAL_COUNTS = ("outputs", "replicas", "input_phases")
 outputs: values that the layer gives per input vector; replicas: copies of the layer's arrays; input_phases: times that
 an input vector is applied (2 where inputs have both signs), a divisor of input_cycles: the array reads of all phases.
 """
+OPTIONAL_INDICES = ("converted_cols", "adc_bits_needed")
+"""Columns of whole numbers, at least 0, that may be missing.
+
+converted_cols: how many of a piece's columns are converted, at most `cols` and counted from its first; 0 where their
+currents are subtracted from another piece's before its converters (the negative half of a pair, a dummy column).
+Missing: all of them. adc_bits_needed: bits with which no column sum of the piece can clip, as whoever made the table
+knows its encoding; missing: from the live cells, levels and input bits, as if the cells were read one by one.
+"""
 MOST_BITS = {"cell_bits": 32, "dac_bits": 32, "adc_bits": 32}
 """Resolutions beyond this are mistakes of a table."""
 REQUIRED = ("layer", "sign", *COUNTS, *INDICES, *AMOUNTS)
@@ -52,6 +60,11 @@ class Pieces:
     def __getitem__(self, name: str) -> np.ndarray:
         """A column, (pieces,)."""
         return self.columns[name]
+
+    @property
+    def converted_cols(self) -> np.ndarray:
+        """Columns of every piece that are converted, (pieces,)."""
+        return self.columns.get("converted_cols", self["cols"])
 
     @property
     def cycles_of_a_phase(self) -> np.ndarray:
@@ -117,6 +130,7 @@ def checked(tiles: pd.DataFrame) -> Pieces:
         columns["t_read_s"] = _amount(tiles, "t_read_s")
         refuse(tiles, "t_read_s", ~(columns["t_read_s"] > 0), "is not a time above 0 s")
     columns |= {name: _whole(tiles, name, least=1) for name in OPTIONAL_COUNTS if name in tiles.columns}
+    columns |= {name: _whole(tiles, name, least=0) for name in OPTIONAL_INDICES if name in tiles.columns}
     for name, most in MOST_BITS.items():
         refuse(tiles, name, columns[name] > most, f"is more than {most} bits")
     pieces = Pieces(layers, columns)

@@ -82,7 +82,7 @@ class Work:
         arrays = pieces.first_of("array").astype(np.int64)
         row0, col0 = pieces["row0"], pieces["col0"]
         rows = pieces.newly_covered(row0, row0 + pieces["rows"], "array")
-        cols = pieces.newly_covered(col0, col0 + pieces["cols"], "array")
+        cols = pieces.newly_covered(col0, col0 + pieces.converted_cols, "array")
         # Operations are real numbers: products of three counts may pass 64 bits.
         vectors = pieces["reads_per_inference"].astype(np.float64)
         cycles = vectors * pieces["input_cycles"]
@@ -151,7 +151,7 @@ def _parts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units in use and operations per inference of the shared parts, each (parts, layers)."""
     vectors = pieces["reads_per_inference"].astype(np.float64)
-    results = pieces["cols"] * vectors
+    results = pieces.converted_cols * vectors
     conversions = results * pieces["input_cycles"]
     inputs, outputs = _once_per_tile(pieces, "rows"), _outputs(pieces)
     # A second phase applies the values that are already there, and adds into the same outputs: nothing more moves.

@@ -40,6 +40,7 @@ def check_geometry(tiles: pd.DataFrame, pieces: Pieces) -> None:
         over = pieces[first] + pieces[size] > pieces[whole]
         refuse(tiles, first, over, f"puts the piece beyond its array ({first} + {size} exceeds {whole})")
     refuse(tiles, "live_cells", pieces["live_cells"] > pieces["rows"] * pieces["cols"], "exceeds rows × cols")
+    refuse(tiles, "converted_cols", pieces.converted_cols > pieces["cols"], "exceeds cols")
     refuse(tiles, "max_live_per_col", pieces["max_live_per_col"] > pieces["rows"], "exceeds rows")
     for keys, names in AGREED.items():
         order = np.lexsort([pieces[key] for key in reversed(keys)])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hwmodels.devices.random import Purpose, counter_word, key_of_seed
+from hwmodels.devices.random import COLUMNS, Purpose, block_words, counter_word, key_of_seed
 from hwmodels.errors import UserError
 
 
@@ -19,11 +19,29 @@ class Cells:
     origin: tuple[int, int, int]
     shape: tuple[int, int, int]
 
-    def place(self, more_rows: int = 0, more_cols: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Array, row and column numbers that broadcast to the block; on request with more behind it."""
+    def with_more(self, rows: int, cols: int) -> Cells:
+        """The same cells and so many more rows and columns behind them."""
+        return replace(self, shape=(self.shape[0], self.shape[1] + rows, self.shape[2] + cols))
+
+    def word_lines(self) -> Cells:
+        """The cells in column 0 of the rows, (arrays, rows, 1): they draw for their word lines."""
+        return Cells(self.seed, (*self.origin[:2], 0), (*self.shape[:2], 1))
+
+    def bit_lines(self) -> Cells:
+        """The cells in row 0 of the columns, (arrays, 1, cols): they draw for their bit lines."""
+        return Cells(self.seed, (self.origin[0], 0, self.origin[2]), (self.shape[0], 1, self.shape[2]))
+
+    def blocks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Array, row and block numbers, broadcast against each other, of the blocks of words that hold the cells."""
         (array, row, col), (arrays, rows, cols) = self.origin, self.shape
-        a, r, c = np.ogrid[array : array + arrays, row : row + rows + more_rows, col : col + cols + more_cols]
-        return a, r, c
+        end = -(-(col + cols) // COLUMNS)
+        a, r, b = np.ogrid[array : array + arrays, row : row + rows, col // COLUMNS : end]
+        return a, r, b
+
+    def of_blocks(self, values: Any) -> Any:
+        """Four values of each of the `blocks`, (arrays, rows, blocks, 4) of NumPy or torch -> those of the cells."""
+        first = self.origin[2] % COLUMNS
+        return values.reshape(*self.shape[:2], -1)[..., first : first + self.shape[2]]
 
     def counters(self, *purposes: Purpose, read: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Origin, key and last counter word per purpose, as the kernels take them (uint64)."""
@@ -33,6 +51,11 @@ class Cells:
             np.array(key_of_seed(self.seed), dtype=np.uint64),
             np.array(last, dtype=np.uint64),
         )
+
+
+def cell_words(purpose: Purpose, cells: Cells, read: int = 0) -> np.ndarray:
+    """The random word of every cell: uint32, shape of the block of cells; see `random`."""
+    return cells.of_blocks(block_words(purpose, cells.seed, cells.blocks(), read))
 
 
 def identified(shape: tuple[int, ...], seed: int, array: int, row: int, col: int) -> Cells:

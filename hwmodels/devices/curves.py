@@ -7,6 +7,7 @@ the field that holds it. One set of formulas here serves NumPy and torch; the co
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -123,11 +124,11 @@ def value(xp: Any, curve: np.ndarray, x: Any) -> Any:
     """The packed curve at x > 0; xp is `numpy` or `torch`, x an array of it, and so is the result."""
     code, c = int(curve[0]), [float(number) for number in curve[1:]]
     if code == POLYNOMIAL:
-        return _polynomial(c, x)
+        return horner(c, x)
     if code == CLIPPED_LOG:
         slope, offset, low, high, split, *coefficients = c
         below = xp.clip(slope * xp.log(x) + offset, low, high)
-        return xp.where(x >= split, _polynomial(coefficients, x), below) if coefficients else below
+        return xp.where(x >= split, horner(coefficients, x), below) if coefficients else below
     if code == POWER:
         factor, exponent, cap = c
         return xp.clip(factor * x**exponent, None, cap)
@@ -137,8 +138,8 @@ def value(xp: Any, curve: np.ndarray, x: Any) -> Any:
     return _interpolated(xp, c[1 : 1 + int(c[0])], c[1 + int(c[0]) :], x)
 
 
-def _polynomial(coefficients: list[float], x: Any) -> Any:
-    """Horner's rule; 0 for no coefficients."""
+def horner(coefficients: Sequence[float], x: Any) -> Any:
+    """Σ cᵢ xⁱ by Horner's rule; 0 for no coefficients."""
     y = 0.0 * x
     for coefficient in reversed(coefficients):
         y = y * x + coefficient

@@ -13,8 +13,10 @@ from pydantic.dataclasses import dataclass
 from hwmodels import spec_files
 from hwmodels.devices.effects import (
     ClusteredFaults,
+    Conduction,
     Drift,
     LineFaults,
+    PolynomialConduction,
     ReadNoise,
     TelegraphNoise,
     Temperature,
@@ -47,6 +49,7 @@ EFFECTS = (
     "drift",
     "temperature",
     "write_verify",
+    "conduction",
 )
 """Fields of a device that each hold the table of one effect, or None."""
 
@@ -62,8 +65,9 @@ class Device:
     programming_error: how a programmed cell misses its target; stuck_at_lrs, stuck_at_hrs: fraction of cells that
     stand at g_max_s or g_min_s whatever is programmed; clustered_faults, line_faults: faults that neighbours share;
     read_noise, telegraph_noise, drift, temperature, write_verify: what else happens to a cell (None: nothing; see
-    `effects`); read_voltage_v [V]; idle: what stands at a crossing without a weight, `open` (0 S) or `hrs` (a real
-    cell at g_min_s); sources: field -> citation; unverified: fields whose number no publication backs.
+    `effects`); conduction: how its current depends on the voltage (None: linear, I = G V); read_voltage_v [V]; idle:
+    what stands at a crossing without a weight, `open` (0 S) or `hrs` (a real cell at g_min_s); sources: field ->
+    citation; unverified: fields whose number no publication backs.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Device:
     drift: Drift | None = None
     temperature: Temperature | None = None
     write_verify: WriteVerify | None = None
+    conduction: Conduction | None = None
     read_voltage_v: Positive = 0.2
     idle: Literal["open", "hrs"] = "hrs"
     sources: dict[str, str] = Field(default_factory=dict)
@@ -102,6 +107,7 @@ class Device:
                 "they are fractions of the cells, so lower one of them"
             )
         self._check_levels()
+        self._check_conduction()
         names = {field.name for field in fields(self)}
         for field in (*self.sources, *self.unverified):
             if field not in names:
@@ -123,6 +129,23 @@ class Device:
             raise UserError(
                 f"level_g_s reaches from {self.level_g_s[0]!r} to {self.level_g_s[-1]!r}, beyond g_min_s = "
                 f"{self.g_min_s!r} … g_max_s = {self.g_max_s!r}: widen the range or drop the levels outside"
+            )
+
+    def _check_conduction(self) -> None:
+        """A law that is known wherever the device uses it."""
+        law = self.conduction
+        if law is None:
+            return
+        if self.read_voltage_v > law.max_v:
+            raise UserError(
+                f"read_voltage_v = {self.read_voltage_v!r} is above max_v = {law.max_v!r} of the conduction, up to "
+                "where it is known: lower the one, measure the other further, or set conduction to None"
+            )
+        if isinstance(law, PolynomialConduction) and not (law.g_low_s <= self.g_min_s and self.g_max_s <= law.g_high_s):
+            raise UserError(
+                f"g_min_s = {self.g_min_s!r} … g_max_s = {self.g_max_s!r} reaches beyond g_low_s = {law.g_low_s!r} … "
+                f"g_high_s = {law.g_high_s!r}, where the conduction was fitted: narrow the range of the device, or set "
+                "conduction to None for linear cells"
             )
 
     @staticmethod

@@ -74,9 +74,9 @@ def drift_to(
 
 def drifted(g: np.ndarray, cells: Cells, device: Device, what: PowerDrift | AdditiveDrift | None) -> np.ndarray:
     """A block of cells after the drift of a plan; a copy."""
-    out = np.array(g)
     if what is None:
-        return out
+        return np.array(g)
+    out = np.empty_like(g)
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 

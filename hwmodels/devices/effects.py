@@ -5,12 +5,13 @@ Each is a table of a device file and a stage of its own; a device without the ta
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from hwmodels.devices.curves import Curve, Number, Table
+from hwmodels.devices.curves import Curve, Number, Numbers, Table, horner
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count, Fraction, NonNegative, Positive
 
@@ -65,15 +66,38 @@ class ReadNoise:
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
 class TelegraphNoise:
-    """Cells with one trap: at a read the trap is full with probability `duty`, and then g falls to (1 − amplitude) g.
+    """Cells with one trap: while the trap is full, g falls to (1 − amplitude) g.
 
-    share: fraction of the cells that have a trap. Reads are taken to lie further apart than the trap's dwell times, so
-    its states at two reads are independent.
+    share: fraction of the cells that have a trap. Give either of
+
+    - duty: probability that a trap is full at a read. Reads are taken to lie further apart than the trap stays in a
+      state, so its states at two reads are independent.
+    - capture_s, emission_s: mean time [s] for which it stays empty, and full. It is then a Markov process of two states
+      in the time since programming, full with probability emission / (capture + emission) at any one time; see
+      `telegraph`.
     """
 
     amplitude: Fraction
-    duty: Fraction
+    duty: Fraction | None = None
     share: Fraction = 1.0
+    capture_s: Positive | None = None
+    emission_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TelegraphNoise:
+        """One way of saying how often the trap is full."""
+        times = (self.capture_s is not None, self.emission_s is not None)
+        if any(times) != all(times) or any(times) == (self.duty is not None):
+            raise UserError("give either `duty` or both `capture_s` and `emission_s`, from which the duty follows")
+        return self
+
+    @property
+    def occupancy(self) -> float:
+        """Probability that the trap is full at any one time."""
+        if self.capture_s is None or self.emission_s is None:
+            assert self.duty is not None
+            return self.duty
+        return self.emission_s / (self.capture_s + self.emission_s)
 
 
 @dataclass(frozen=True, kw_only=True, config=_SPEC)
@@ -169,6 +193,93 @@ class WriteVerify:
                 "give either `accept` (a probability) or `window_s` (a half-width), not both and not neither"
             )
         return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class SinhConduction:
+    """I(V) = G sinh(a V) / a: a cell whose conductance G at 0 V grows with |V| alike in both directions.
+
+    a_per_v: a [1/V]; max_v: largest |V| that the law is known for [V].
+    Form: Chen, IEEE Trans. Electron Devices 60(4), 2013 (tunnelling through a gap); no preset publishes an a.
+    """
+
+    a_per_v: Positive
+    max_v: Positive
+    kind: Literal["sinh"] = "sinh"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SinhConduction:
+        """A current that a float can hold."""
+        if self.a_per_v * self.max_v > 700:
+            raise UserError(
+                f"a_per_v · max_v = {self.a_per_v * self.max_v:g}: sinh of more than 700 is beyond every number; "
+                "lower one of them"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_SPEC)
+class PolynomialConduction:
+    """I(V) = G V + c₂(G) V² + c₃(G) V³, with c₂ and c₃ polynomials in L = log₁₀(G / 1 S), fitted to measured curves.
+
+    c2_a_per_v2, c3_a_per_v3: their coefficients of L⁰, L¹, … [A/V², A/V³]; g_low_s, g_high_s: the conductances that
+    the fit holds for [S]; max_v: the largest |V| that it holds for [V]. Beyond g_low_s … g_high_s (the tails of a
+    programming error, an open crossing) c₂/G and c₃/G stay what they are at the end, so 0 S carries no current.
+    Form: CrossSim 3.2, `RRAM_Milo.py`. A law with dI/dV < 0 anywhere in these ranges is refused.
+    """
+
+    c2_a_per_v2: Numbers
+    c3_a_per_v3: Numbers
+    g_low_s: Positive
+    g_high_s: Positive
+    max_v: Positive
+    kind: Literal["polynomial"] = "polynomial"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PolynomialConduction:
+        """Range in order; a current that rises with the voltage."""
+        if self.g_low_s >= self.g_high_s:
+            raise UserError(f"g_low_s = {self.g_low_s!r} is not below g_high_s = {self.g_high_s!r}: exchange them")
+        slope, volt, siemens = self.lowest_slope()
+        if slope < 0:
+            raise UserError(
+                f"the I–V falls: dI/dV = {slope:.3g} S at {volt:.3g} V for a cell of G = {siemens:.3g} S. Lower "
+                f"max_v = {self.max_v!r}, narrow g_low_s … g_high_s, or correct c2_a_per_v2 and c3_a_per_v3"
+            )
+        return self
+
+    def lowest_slope(self) -> tuple[float, float, float]:
+        """The smallest dI/dV in the ranges as a share of G, times G: dI/dV [S], where: V [V] and G [S].
+
+        dI/dV is a parabola in V, so its lowest point is known in closed form for every G; over G a grid of 1001
+        points is narrowed three times, and c₂, c₃ have few coefficients, so nothing fits between its points.
+        """
+        low, high = np.log10(self.g_low_s), np.log10(self.g_high_s)
+        first, last, best = low, high, (np.inf, 0.0, self.g_low_s)
+        for _ in range(3):
+            g = 10 ** np.linspace(first, last, 1001)
+            k2, k3 = self.relative(np, g)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                vertex = np.clip(np.nan_to_num(-k2 / (3 * k3)), -self.max_v, self.max_v)
+            v = np.stack([np.full_like(g, -self.max_v), np.full_like(g, self.max_v), vertex])
+            share = 1 + v * (2 * k2 + 3 * k3 * v)
+            which, where = np.unravel_index(int(share.argmin()), share.shape)
+            if share[which, where] < best[0]:
+                best = (float(share[which, where]), float(v[which, where]), float(g[where]))
+            step, middle = (last - first) / 1000, float(np.log10(g[where]))
+            first, last = max(low, middle - step), min(high, middle + step)
+        share, volt, siemens = best
+        return share * siemens, volt, siemens
+
+    def relative(self, xp: Any, g: Any) -> tuple[Any, Any]:
+        """c₂/G [1/V] and c₃/G [1/V²] of conductances g [S]; xp: `numpy` or `torch`, whose arrays go in and come out."""
+        held = xp.clip(g, self.g_low_s, self.g_high_s)
+        decades = xp.log10(held)
+        return tuple(horner(coefficients, decades) / held for coefficients in (self.c2_a_per_v2, self.c3_a_per_v3))
+
+
+Conduction = Annotated[SinhConduction | PolynomialConduction, Field(discriminator="kind")]
+"""How the current of a cell depends on the voltage across it; the kinds are told apart by `kind`."""
 
 
 def _shape(curve: Curve) -> tuple[object, ...]:

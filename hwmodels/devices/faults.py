@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hwmodels.devices.cells import Cells, identified
+from hwmodels.devices.cells import Cells, cell_words, identified
 from hwmodels.devices.device import Device
 from hwmodels.devices.effects import ClusteredFaults
-from hwmodels.devices.random import Purpose, cell_words
+from hwmodels.devices.random import Purpose
 from hwmodels.errors import UserError
 
 LRS, HRS, OPEN = 1, 2, 3
@@ -91,8 +91,6 @@ def codes(cells: Cells, device: Device) -> np.ndarray:
 def _on_faulty_lines(cells: Cells, device: Device) -> np.ndarray:
     """Which cells lie on a failed word or bit line: one word a line, so no kernel is needed."""
     lines: Any = device.line_faults
-    a, r, c = cells.place()
-    zero = np.zeros((1, 1, 1), dtype=np.int64)
-    word_line = cell_words(Purpose.WORD_LINE, cells.seed, (a, r, zero))[..., 0] < threshold(lines.word_line)
-    bit_line = cell_words(Purpose.BIT_LINE, cells.seed, (a, zero, c))[..., 0] < threshold(lines.bit_line)
+    word_line = cell_words(Purpose.WORD_LINE, cells.word_lines()) < threshold(lines.word_line)
+    bit_line = cell_words(Purpose.BIT_LINE, cells.bit_lines()) < threshold(lines.bit_line)
     return word_line | bit_line

@@ -87,8 +87,7 @@ def _programmed(targets: np.ndarray, cells: Cells, device: Device, room: np.ndar
         key,
         last,
         form.lognormal,
-        np.array(form.coefficients, dtype=np.float64),
-        np.empty(0) if form.curve is None else form.curve,
+        form.packed_curve(),
         np.array([device.g_min_s, device.g_max_s]),
         np.array([lrs, any_fault], dtype=np.uint64),
     )

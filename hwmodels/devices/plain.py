@@ -1,13 +1,13 @@
 """Every stage once more, written plainly over whole arrays: the truth that the kernels are held to, and the GPU form.
 
 A `Backend` says whose arrays they are: NumPy's (below) or torch's (`torch_twins`). The random words and the faults are
-the same bit for bit as the kernels'; normal deviations to float rounding, because each brings its own log and cos.
+the same bit for bit as the kernels'; normal deviations to float rounding, because each brings its own log, cos, sin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from hwmodels.devices.drift import AdditiveDrift, PowerDrift
 from hwmodels.devices.effects import TelegraphNoise
 from hwmodels.devices.faults import HRS, LRS, OPEN, anchor_probability, code_of, threshold, value_of
 from hwmodels.devices.programming_error import form_of
-from hwmodels.devices.random import Purpose, cell_words
+from hwmodels.devices.random import Purpose, block_words
+from hwmodels.devices.telegraph import COUNTS, Windows, windows
 
 Words = Callable[..., Any]
 
@@ -29,27 +30,34 @@ class Backend:
     """Whose arrays: the module, and how it makes random words, float64 and int8 arrays of its own."""
 
     xp: Any
-    words: Words
-    """(purpose, seed, place, read) -> words (…, 4) of the backend."""
+    blocks: Words
+    """(purpose, seed, place of blocks, read) -> words (…, 4) of the backend; see `random.block_words`."""
     real: Callable[[Any], Any]
     small: Callable[[Any], Any]
 
 
 NUMPY = Backend(
-    np, cell_words, lambda words: np.asarray(words, dtype=np.float64), lambda codes: np.asarray(codes, dtype=np.int8)
+    np, block_words, lambda words: np.asarray(words, dtype=np.float64), lambda codes: np.asarray(codes, dtype=np.int8)
 )
 
 
-def normal(b: Backend, purpose: Purpose, cells: Cells, read: int = 0) -> Any:
-    """Standard normal draws of the cells, shape of the block: Box–Muller on the first two words."""
-    return normal_of(b, b.words(purpose, cells.seed, cells.place(), read))
+def words(b: Backend, purpose: Purpose, cells: Cells, read: int = 0) -> Any:
+    """The random word of every cell, shape of the block of cells."""
+    return cells.of_blocks(b.blocks(purpose, cells.seed, cells.blocks(), read))
 
 
-def normal_of(b: Backend, words: Any) -> Any:
-    """Box–Muller on the first two of the words (…, 4)."""
-    u = (b.real(words[..., 0]) + 0.5) * 2.0**-32
-    v = b.real(words[..., 1]) * 2.0**-32
-    return b.xp.sqrt(-2.0 * b.xp.log(u)) * b.xp.cos(2.0 * np.pi * v)
+def normals(b: Backend, purpose: Purpose, cells: Cells, read: int = 0) -> Any:
+    """Standard normal draws of the cells, shape of the block of cells."""
+    return cells.of_blocks(normals_of(b, b.blocks(purpose, cells.seed, cells.blocks(), read)))
+
+
+def normals_of(b: Backend, four: Any) -> Any:
+    """Box–Muller on the first two and the last two of four words: (…, 4) -> (…, 4) from N(0, 1); see `random`."""
+    u = (b.real(four[..., 0::2]) + 0.5) * 2.0**-32
+    v = b.real(four[..., 1::2]) * 2.0**-32
+    radius, angle = b.xp.sqrt(-2.0 * b.xp.log(u)), 2.0 * np.pi * v
+    pairs = b.xp.stack([radius * b.xp.cos(angle), radius * b.xp.sin(angle)], -1)
+    return pairs.reshape(four.shape)
 
 
 def with_error(b: Backend, device: Device, targets: Any, z: Any) -> Any:
@@ -57,10 +65,6 @@ def with_error(b: Backend, device: Device, targets: Any, z: Any) -> Any:
     form = form_of(device.programming_error, device.g_max_s)
     if form.lognormal:
         return targets * b.xp.exp(form.lognormal * z)
-    if form.coefficients:
-        x = targets / device.g_max_s
-        sigma = b.xp.clip(sum(c * x**i for i, c in enumerate(form.coefficients)) + 0.0 * x, 0.0, None)
-        return b.xp.clip(targets + sigma * z, 0.0, None)
     if form.curve is not None:
         live = b.xp.where(targets > 0, targets, device.g_max_s)
         sigma = device.g_max_s * b.xp.clip(curves.value(b.xp, form.curve, live / device.g_max_s), 0.0, None)
@@ -70,7 +74,7 @@ def with_error(b: Backend, device: Device, targets: Any, z: Any) -> Any:
 
 def program(b: Backend, device: Device, cells: Cells, targets: Any) -> Any:
     """Programming error, then faults; see `mismatch.program`."""
-    g = with_error(b, device, targets, normal(b, Purpose.PROGRAMMING, cells))
+    g = with_error(b, device, targets, normals(b, Purpose.PROGRAMMING, cells))
     return b.xp.where(targets > 0, with_faults(b, device, fault_codes(b, device, cells), g), 0.0)
 
 
@@ -83,31 +87,29 @@ def with_faults(b: Backend, device: Device, codes: Any, g: Any) -> Any:
 
 def fault_codes(b: Backend, device: Device, cells: Cells) -> Any:
     """int8 codes of the faults: single cells, over them clusters, over them whole lines; see `faults.fault_map`."""
-    word = b.words(Purpose.FAULT, cells.seed, cells.place())[..., 0]
+    word = words(b, Purpose.FAULT, cells)
     lrs, both = threshold(device.stuck_at_lrs), threshold(device.stuck_at_lrs + device.stuck_at_hrs)
     codes = b.xp.where(word < lrs, LRS, b.xp.where(word < both, HRS, 0))
     if (clusters := device.clustered_faults) is not None:
         _, rows, cols = cells.shape
         limit = threshold(anchor_probability(clusters))
-        place = cells.place(clusters.rows - 1, clusters.cols - 1)
-        anchors = b.words(Purpose.CLUSTER, cells.seed, place)[..., 0] < limit
+        anchors = words(b, Purpose.CLUSTER, cells.with_more(clusters.rows - 1, clusters.cols - 1)) < limit
         faulty = anchors[..., :rows, :cols]
         for i in range(clusters.rows):
             for j in range(clusters.cols):
                 faulty = faulty | anchors[..., i : i + rows, j : j + cols]
         codes = b.xp.where(faulty, code_of(clusters.state), codes)
     if (lines := device.line_faults) is not None:
-        a, r, c = cells.place()
-        word_line = b.words(Purpose.WORD_LINE, cells.seed, (a, r, np.zeros((1, 1, 1), int)))[..., 0]
-        bit_line = b.words(Purpose.BIT_LINE, cells.seed, (a, np.zeros((1, 1, 1), int), c))[..., 0]
-        faulty = (word_line < threshold(lines.word_line)) | (bit_line < threshold(lines.bit_line))
+        word_line = words(b, Purpose.WORD_LINE, cells.word_lines()) < threshold(lines.word_line)
+        bit_line = words(b, Purpose.BIT_LINE, cells.bit_lines()) < threshold(lines.bit_line)
+        faulty = word_line | bit_line
         codes = b.xp.where(faulty, code_of(lines.state), codes)
     return b.small(codes)
 
 
 def drift(b: Backend, device: Device, cells: Cells, g: Any, plan: PowerDrift | AdditiveDrift) -> Any:
     """Conductances after the drift that `drift.plan` worked out for one time."""
-    z = normal(b, Purpose.DRIFT, cells)
+    z = normals(b, Purpose.DRIFT, cells)
     x = b.xp.where(g > 0, g, device.g_max_s) / device.g_max_s
     if isinstance(plan, PowerDrift):
         nu = abs(curves.value(b.xp, plan.nu, x) + b.xp.clip(curves.value(b.xp, plan.nu_sigma, x), 0.0, None) * z)
@@ -119,11 +121,40 @@ def drift(b: Backend, device: Device, cells: Cells, g: Any, plan: PowerDrift | A
     return b.xp.where(g > 0, moved, 0.0)
 
 
-def telegraph(b: Backend, noise: TelegraphNoise, cells: Cells, g: Any, read: int) -> Any:
-    """Conductances at a read with the traps of that read."""
-    trap = b.words(Purpose.TRAP, cells.seed, cells.place())[..., 0] < threshold(noise.share)
-    full = b.words(Purpose.TELEGRAPH, cells.seed, cells.place(), read)[..., 0] < threshold(noise.duty)
+def telegraph(b: Backend, noise: TelegraphNoise, cells: Cells, g: Any, read: int, t_s: float = 0.0) -> Any:
+    """Conductances at a read, t_s [s] after programming, with the traps that are full then."""
+    trap = words(b, Purpose.TRAP, cells) < threshold(noise.share)
+    where = windows(noise, cells.seed, t_s)
+    if where is None:
+        full = words(b, Purpose.TELEGRAPH, cells, read) < threshold(noise.occupancy)
+    else:
+        full = full_in_time(b, cells, where, threshold(noise.occupancy))
     return b.xp.where(trap & full, g * (1.0 - noise.amplitude), g)
+
+
+def full_in_time(b: Backend, cells: Cells, where: Windows, occupancy: int) -> Any:
+    """Whether the traps of the cells are full: the state of the last event in the windows; see `telegraph`."""
+    full = words(b, Purpose.TELEGRAPH, cells) < occupancy
+    found = full & ~full
+    for seed, end in zip(where.seeds, where.ends, strict=True):
+        if bool(found.all()):
+            break
+        window = replace(cells, seed=seed)
+        word = words(b, Purpose.TELEGRAPH, window, 0)
+        count = b.real(word) * 0.0
+        latest, state = count - 1.0, full
+        for limit in COUNTS:
+            count = count + b.real(word >= limit)
+        for i in range(len(COUNTS)):
+            if not bool((count > i).any()):
+                break
+            place = b.real(words(b, Purpose.TELEGRAPH, window, 2 * i + 1))
+            event = (count > i) & (place < end) & (place > latest)
+            latest = b.xp.where(event, place, latest)
+            state = b.xp.where(event, words(b, Purpose.TELEGRAPH, window, 2 * i + 2) < occupancy, state)
+        full = b.xp.where(~found & (latest >= 0), state, full)
+        found = found | (latest >= 0)
+    return full
 
 
 def read_sigma(b: Backend, curve: np.ndarray, of_g: bool, g_max: float, factor: float, g: Any) -> Any:
@@ -135,7 +166,7 @@ def read_sigma(b: Backend, curve: np.ndarray, of_g: bool, g_max: float, factor: 
 
 def read_noise(b: Backend, cells: Cells, g: Any, sigma: Any, read: int) -> Any:
     """Conductances at a read, with a normal deviation of σ `sigma` [S] each, never below 0."""
-    return b.xp.clip(g + sigma * normal(b, Purpose.READ, cells, read), 0.0, None)
+    return b.xp.clip(g + sigma * normals(b, Purpose.READ, cells, read), 0.0, None)
 
 
 def written_within_window(b: Backend, device: Device, cells: Cells, targets: Any) -> tuple[Any, Any]:
@@ -147,7 +178,7 @@ def written_within_window(b: Backend, device: Device, cells: Cells, targets: Any
         trying = spent > how.max_pulses
         if not bool(trying.any()):
             break
-        trial = with_error(b, device, targets, normal(b, Purpose.PROGRAMMING, cells, k))
+        trial = with_error(b, device, targets, normals(b, Purpose.PROGRAMMING, cells, k))
         g = b.xp.where(trying, with_faults(b, device, codes, trial), g)
         spent = b.xp.where(trying & (abs(g - targets) <= how.window_s), k + 1, spent)
     return g, spent

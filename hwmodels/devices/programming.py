@@ -20,7 +20,7 @@ from hwmodels.devices.device import Device
 from hwmodels.devices.effects import WriteVerify
 from hwmodels.devices.mismatch import program
 from hwmodels.devices.programming_error import form_of
-from hwmodels.devices.random import Purpose, cell_words
+from hwmodels.devices.random import Purpose
 from hwmodels.errors import UserError
 
 
@@ -62,11 +62,23 @@ def write_verify(g_target: Any, device: Device, seed: int = 0, array: int = 0, r
         g, spent = written_within_window(targets, cells, device)
     else:
         g = program(targets, device, seed, *cells.origin)
-        words = cell_words(Purpose.VERIFY, cells.seed, cells.place())[..., 0]
+        words = _words(cells)
         spent = tries(words, how).astype(np.int32)
         spent[faults.codes(cells, device) > 0] = how.max_pulses + 1
         spent[targets == 0] = 0
     return _priced(g, spent, how, np.shape(g_target))
+
+
+def _words(cells: Cells) -> np.ndarray:
+    """The words that decide how many pulses the cells take: uint32 (arrays, rows, cols)."""
+    from hwmodels import numba_threads
+    from hwmodels.devices import stage_kernels
+
+    numba_threads.start()
+    out = np.empty(cells.shape, dtype=np.uint32)
+    origin, key, last = cells.counters(Purpose.VERIFY)
+    stage_kernels.cell_words(out, origin, key, last[0])
+    return out
 
 
 def survivors(how: WriteVerify) -> np.ndarray:
@@ -106,8 +118,7 @@ def written_within_window(targets: np.ndarray, cells: Cells, device: Device) -> 
         key,
         last[0],
         form.lognormal,
-        np.array(form.coefficients, dtype=np.float64),
-        np.empty(0) if form.curve is None else form.curve,
+        form.packed_curve(),
         device.g_max_s,
         how.window_s,
     )

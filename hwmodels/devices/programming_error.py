@@ -124,39 +124,40 @@ def scaled(error: Any, factor: float) -> Any:
 
 
 class ErrorForm(NamedTuple):
-    """A programming error as the kernels take it; at most one of the three is set.
+    """A programming error as the kernels take it; at most one of the two is set.
 
-    lognormal: σ of ln g; coefficients: of σ [S] = Σ cᵢ (g/g_max)ⁱ; curve: packed σ / g_max over g / g_max.
+    lognormal: σ of ln g; curve: packed σ / g_max over g / g_max.
     """
 
     lognormal: float = 0.0
-    coefficients: tuple[float, ...] = ()
     curve: np.ndarray | None = None
 
     def is_none(self) -> bool:
         """Whether every cell lands exactly."""
-        return not self.lognormal and not self.coefficients and self.curve is None
+        return not self.lognormal and self.curve is None
+
+    def packed_curve(self) -> np.ndarray:
+        """The curve, or an empty array for none."""
+        return np.empty(0) if self.curve is None else self.curve
 
 
 def form_of(error: Any, g_max_s: float) -> ErrorForm:
     """How the kernels take a programming error; nothing set where there is none."""
-    match error:
-        case LognormalError(sigma=sigma):
-            return ErrorForm(lognormal=sigma)
-        case ConstantError(sigma_s=sigma) if sigma > 0:
-            return ErrorForm(coefficients=(sigma,))
-        case ProportionalError(sigma=sigma) if sigma > 0:
-            return ErrorForm(coefficients=(0.0, sigma * g_max_s))
-        case PolynomialError(coeffs_s=coefficients) if any(coefficients):
-            return ErrorForm(coefficients=coefficients)
-        case _:
-            curve = _curve_of(error, g_max_s)
-            return ErrorForm(curve=None if curve is None else curves.packed(curve))
+    if isinstance(error, LognormalError):
+        return ErrorForm(lognormal=error.sigma)
+    curve = _curve_of(error, g_max_s)
+    return ErrorForm(curve=None if curve is None else curves.packed(curve))
 
 
 def _curve_of(error: Any, g_max_s: float) -> curves.Curve | None:
-    """σ / g_max over g / g_max of the kinds that are no polynomial; None where σ is 0 everywhere."""
+    """σ / g_max over g / g_max; None where σ is 0 everywhere."""
     match error:
+        case ConstantError(sigma_s=sigma) if sigma > 0:
+            return curves.constant(sigma / g_max_s)
+        case ProportionalError(sigma=sigma) if sigma > 0:
+            return curves.Polynomial(coeffs=(0.0, sigma))
+        case PolynomialError(coeffs_s=coefficients) if any(coefficients):
+            return curves.Polynomial(coeffs=tuple(c / g_max_s for c in coefficients))
         case InverseError(sigma=sigma) if sigma > 0:
             return curves.Power(factor=sigma, exponent=-1.0)
         case SaturatingError(top_s=top, scale_s=scale) if top > 0:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwmodels.devices import curves, drift, faults
+from hwmodels.devices import curves, drift, faults, telegraph
 from hwmodels.devices.cells import Cells, checked, checked_read, checked_time, identified
 from hwmodels.devices.device import Device
 from hwmodels.devices.random import Purpose
@@ -46,8 +46,8 @@ def conductances_at(
     if factor != 1.0:
         out *= factor
     if number is not None:
-        out = _with_traps(out, cells, device, number)
-        out = _with_read_noise(out, cells, device, t_s, number)
+        _set_traps(out, out, cells, device, number, t_s)
+        _add_read_noise(out, out, cells, device, t_s, number)
     return out.reshape(np.shape(g_programmed))
 
 
@@ -73,15 +73,19 @@ def temperature_factor(device: Device, temperature_k: float | None) -> float:
 
 
 def telegraph_noise(
-    g: Any, device: Device, read: int, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
+    g: Any, device: Device, read: int, t_s: float = 0.0, seed: int = 0, array: int = 0, row: int = 0, col: int = 0
 ) -> np.ndarray:
     """Conductances at a read with the random telegraph noise of the device: float64 [S], of the shape of `g`.
 
-    g [S]: (rows, cols) or (arrays, rows, cols). Raises UserError as `program` does.
+    g [S]: (rows, cols) or (arrays, rows, cols); t_s: time since programming [s]. Traps with dwell times have their
+    state at t_s, whatever the number of the read; the others one that is drawn for the read. Raises UserError as
+    `program` does.
     """
     values = checked(g, "Conductances")
     cells = identified(values.shape, seed, array, row, col)
-    return _with_traps(values, cells, device, checked_read(read)).reshape(np.shape(g))
+    out = np.empty_like(values)
+    _set_traps(values, out, cells, device, checked_read(read), checked_time(t_s))
+    return out.reshape(np.shape(g))
 
 
 def read_noise(
@@ -101,7 +105,9 @@ def read_noise(
     """
     values = checked(g, "Conductances")
     cells = identified(values.shape, seed, array, row, col)
-    return _with_read_noise(values, cells, device, checked_time(t_s), checked_read(read)).reshape(np.shape(g))
+    out = np.empty_like(values)
+    _add_read_noise(values, out, cells, device, checked_time(t_s), checked_read(read))
+    return out.reshape(np.shape(g))
 
 
 def read_sigma(g: Any, device: Device, t_s: float = 0.0) -> np.ndarray:
@@ -160,32 +166,43 @@ def sigma_form(device: Device, t_s: float) -> tuple[np.ndarray, bool, float] | N
     return curves.packed(noise.curve), noise.of == "g", factor
 
 
-def _with_traps(g: np.ndarray, cells: Cells, device: Device, read: int) -> np.ndarray:
-    """A block of cells with the traps that are full at this read; a copy."""
+def _set_traps(g: np.ndarray, out: np.ndarray, cells: Cells, device: Device, read: int, t_s: float) -> None:
+    """Write to `out` the conductances `g` with the traps that are full at this read; both may be one array."""
     noise = device.telegraph_noise
     if noise is None:
-        return np.array(g)
+        _copy(g, out)
+        return
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
     numba_threads.start()
-    out = np.empty_like(g)
-    origin, key, (trap, _) = cells.counters(Purpose.TRAP, Purpose.TELEGRAPH)
-    state = cells.counters(Purpose.TELEGRAPH, read=read)[2][0]
-    share, duty = (np.uint64(faults.threshold(p)) for p in (noise.share, noise.duty))
-    last = np.array([trap, state], dtype=np.uint64)
-    stage_kernels.telegraph(g, out, origin, key, last, share, duty, 1.0 - noise.amplitude)
-    return out
+    origin, key, last = cells.counters(Purpose.TRAP, Purpose.TELEGRAPH)
+    share, occupancy = (np.uint64(faults.threshold(p)) for p in (noise.share, noise.occupancy))
+    low, where = 1.0 - noise.amplitude, telegraph.windows(noise, cells.seed, t_s)
+    if where is None:
+        last[1] += np.uint64(read)
+        stage_kernels.telegraph(g, out, origin, key, last, share, occupancy, low)
+        return
+    ends, counts = np.array(where.ends, dtype=np.int64), np.array(telegraph.COUNTS, dtype=np.uint64)
+    stage_kernels.telegraph_in_time(g, out, origin, key, last, share, occupancy, low, where.keys(), ends, counts)
 
 
-def _with_read_noise(g: np.ndarray, cells: Cells, device: Device, t_s: float, read: int) -> np.ndarray:
-    """A block of cells with the normal deviations of this read; a copy."""
-    if device.read_noise is None:
-        return np.array(g)
+def _add_read_noise(g: np.ndarray, out: np.ndarray, cells: Cells, device: Device, t_s: float, read: int) -> None:
+    """Write to `out` the conductances `g` with the normal deviations of this read; both may be one array."""
+    form = sigma_form(device, t_s)
+    if form is None:
+        _copy(g, out)
+        return
+    from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    sigma = read_sigma(g, device, t_s)
-    out = np.empty_like(g)
+    numba_threads.start()
+    curve, of_g, factor = form
     origin, key, last = cells.counters(Purpose.READ, read=read)
-    stage_kernels.read_noise(g, sigma, out, origin, key, last[0])
-    return out
+    stage_kernels.read_noise(g, out, origin, key, last[0], curve, of_g, device.g_max_s, factor)
+
+
+def _copy(g: np.ndarray, out: np.ndarray) -> None:
+    """Write `g` to `out`, unless they are one array."""
+    if out is not g:
+        out[...] = g

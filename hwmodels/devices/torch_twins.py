@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwmodels.devices import drift, faults, plain, reading
-from hwmodels.devices.cells import checked_read, checked_time, identified
+from hwmodels.devices import conduction, drift, faults, plain, reading
+from hwmodels.devices.cells import Cells, checked_read, checked_time, identified
 from hwmodels.devices.device import Device
+from hwmodels.devices.effects import Conduction
 from hwmodels.devices.random import MULTIPLIER_0, MULTIPLIER_1, ROUNDS, WEYL_0, WEYL_1, Purpose, key_of_seed
 from hwmodels.errors import UserError
 
@@ -43,13 +44,13 @@ def philox4x32(counter: torch.Tensor, key: tuple[int, int]) -> torch.Tensor:
 def backend(where: torch.device | str) -> plain.Backend:
     """The torch backend of `plain` on a device."""
 
-    def words(purpose: Purpose, seed: int, place: Sequence[np.ndarray], read: int = 0) -> torch.Tensor:
-        array, row, column = (torch.as_tensor(np.asarray(p, dtype=np.int64), device=where) for p in place)
+    def blocks(purpose: Purpose, seed: int, place: Sequence[np.ndarray], read: int = 0) -> torch.Tensor:
+        array, row, block = (torch.as_tensor(np.asarray(p, dtype=np.int64), device=where) for p in place)
         last = torch.tensor(int(purpose) << 24 | read, dtype=torch.int64, device=where)
-        counter = torch.stack(torch.broadcast_tensors(column, row, array, last), dim=-1)
+        counter = torch.stack(torch.broadcast_tensors(block, row, array, last), dim=-1)
         return philox4x32(counter, key_of_seed(seed))
 
-    return plain.Backend(torch, words, lambda w: w.to(torch.float64), lambda codes: codes.to(torch.int8))
+    return plain.Backend(torch, blocks, lambda w: w.to(torch.float64), lambda codes: codes.to(torch.int8))
 
 
 def program(
@@ -111,7 +112,7 @@ def conductances_at(
     if read is not None:
         number = checked_read(read)
         if device.telegraph_noise is not None:
-            g = plain.telegraph(b, device.telegraph_noise, cells, g, number)
+            g = plain.telegraph(b, device.telegraph_noise, cells, g, number, checked_time(t_s))
         if (form := reading.sigma_form(device, checked_time(t_s))) is not None:
             sigma = plain.read_sigma(b, form[0], form[1], device.g_max_s, form[2], g)
             g = plain.read_noise(b, cells, g, sigma, number)
@@ -141,16 +142,24 @@ def read_noise_of_sum(
     b = backend(sigma_s.device)
     last = checked_read(read) + np.arange(v.shape[0])[:, None]
     checked_read(int(last.max(initial=read)))
-    columns = np.arange(sigma_s.shape[1])[None, :] + cells.origin[2]
-    words = torch.cat(
-        [
-            b.words(
-                Purpose.COLUMN_READ, cells.seed, (np.array(cells.origin[0]), np.array(cells.origin[1]), columns), int(n)
-            )
-            for n in last[:, 0]
-        ]
-    )
-    return plain.normal_of(b, words) * torch.sqrt(v.double() ** 2 @ sigma_s.double() ** 2)
+    columns = Cells(cells.seed, cells.origin, (1, 1, sigma_s.shape[1]))
+    draws = [plain.normals(b, Purpose.COLUMN_READ, columns, int(n)).reshape(1, -1) for n in last[:, 0]]
+    return torch.cat(draws) * torch.sqrt(v.double() ** 2 @ sigma_s.double() ** 2)
+
+
+def cell_current(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.cell_current` on tensors that broadcast, in their own precision; gradients flow. Not checked."""
+    return conduction.cells(torch, law, g).current(v)
+
+
+def differential_conductance(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.differential_conductance` on tensors, as `cell_current`."""
+    return conduction.cells(torch, law, g).slope(v)
+
+
+def chord_conductance(g: torch.Tensor, v: torch.Tensor, law: Conduction | None) -> torch.Tensor:
+    """`conduction.chord_conductance` on tensors, as `cell_current`."""
+    return g * (1.0 + conduction.cells(torch, law, g).excess(v))
 
 
 def _checked(g: Any) -> torch.Tensor:

@@ -56,3 +56,17 @@ def test_weights_on_their_levels_are_fitted_exactly():
 def test_nothing_to_fit():
     assert fit_scale(np.zeros(0), np.array([-1.0, 1.0])) == 1.0
     assert fit_scale(np.zeros(5), np.array([-1.0, 1.0])) == 1.0
+
+
+@given(seed=st.integers(0, 2**31), count=st.sampled_from([2, 4, 16]), skew=st.sampled_from([-0.05, 0.0, 0.05]))
+def test_the_scale_is_fitted_to_levels_that_reach_further_down(seed, count, skew):
+    """Offset codes −N/2 … N/2 − 1: the largest positive weight has no level as far out as its negative twin."""
+    weights = np.random.default_rng(seed).normal(skew, 0.05, 200)
+    values = np.arange(-count // 2, count // 2) / (count // 2)
+
+    def error(scale):
+        nearest = values[np.abs(weights[:, None] / scale - values).argmin(axis=1)]
+        return float(((weights - scale * nearest) ** 2).sum())
+
+    best = min(error(scale) for scale in np.geomspace(1e-3, 1, 800))
+    assert error(fit_scale(weights, values)) <= best * 1.0001 + 1e-12

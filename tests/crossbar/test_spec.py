@@ -49,6 +49,20 @@ def test_input_cycles():
         ({"t_read_s": 0.0}, "t_read_s"),
         ({"idle": "closed"}, "idle"),
         ({"device": "hfx"}, "hfox"),
+        ({"encoding": "ofset"}, "offset"),
+        ({"encoding": "offset", "idle": "open"}, "every crossing needs a cell. Use idle = 'hrs'"),
+        ({"encoding": "flipped", "idle": "open"}, "every crossing needs a cell"),
+        ({"encoding": "offset", "pair_subtraction": "analog"}, "is for encoding 'pair', not 'offset'"),
+        ({"encoding": "polarised", "pair_layout": "columns"}, "is for encoding 'pair', not 'polarised'"),
+        ({"encoding": "flipped", "offset_correction": "analog"}, "is for encoding 'offset', not 'flipped'"),
+        ({"fragment": 4}, "fragment = 4 is for encoding 'polarised', not 'pair'"),
+        ({"slice_bits": (4, 5)}, "at most log2 of the device's 16 levels = 4 bits"),
+        ({"slice_bits": ()}, "at least 1"),
+        ({"slice_bits": (3, 3), "slices": 3}, r"slices \(3\) contradicts slice_bits of 2"),
+        ({"slice_bits": (4, 4, 4, 4)}, "weight levels"),
+        ({"encoding": "offset", "idle": "hrs", "slices": 5}, "weight levels"),
+        ({"pair_layout": "columns", "cols": 1}, "too few for one weight"),
+        ({"encoding": "offset", "offset_correction": "analog", "cols": 1}, "1 dummy column"),
     ],
 )
 def test_bad_values_are_named(changes, message):
@@ -68,6 +82,64 @@ def test_converters_never_serve_more_columns_than_there_are():
 
 
 def test_the_grid_of_the_paper_is_made_of_whole_units():
-    encoding = ArraySpec(device="yuan2019").encoding
+    encoding = ArraySpec(device="yuan2019").encoder
     assert encoding.grid_unit_s == pytest.approx(2e-8)
-    assert np.allclose(encoding.g_s / encoding.grid_unit_s, 5 + 3 * np.arange(16))
+    assert np.allclose(encoding.slicing.g_s / encoding.grid_unit_s, 5 + 3 * np.arange(16))
+
+
+def test_the_default_idle_is_what_the_encoding_needs():
+    assert ArraySpec(device="yuan2019", encoding="offset").idle == "hrs"
+    assert ArraySpec(device="yuan2019", encoding="polarised").idle == "open"
+    assert ArraySpec(device="yuan2019", encoding="polarised").fragment == 8
+
+
+def test_isaacs_weights_fit_its_arrays():
+    """16-bit weights on eight 2-bit cells beside each other: 16 weights a row of 128 columns (ISCA 2016, §V)."""
+    device = Device.load("isaac")
+    spec = ArraySpec(device=device, encoding="flipped", slice_bits=(2,) * 8, slice_layout="columns")
+    assert spec.weight_cols == 16
+    assert spec.weight_bits == 16
+    assert spec.weight_levels().size == 2**16
+
+
+@pytest.mark.parametrize(
+    ("fields", "weights", "converted"),
+    [
+        ({}, 128, 128),
+        ({"pair_layout": "columns"}, 64, 128),
+        ({"pair_layout": "columns", "pair_subtraction": "analog"}, 64, 64),
+        ({"pair_layout": "columns", "slice_layout": "columns", "slices": 2}, 32, 128),
+        ({"slice_layout": "columns", "slices": 3}, 42, 126),
+        ({"encoding": "offset", "offset_correction": "analog"}, 127, 127),
+        ({"encoding": "offset", "offset_correction": "analog", "slices": 2, "slice_layout": "columns"}, 63, 126),
+    ],
+)
+def test_what_fits_beside_each_other_on_one_array(fields, weights, converted):
+    spec = ArraySpec(device="yuan2019", **({"idle": "hrs"} | fields))
+    assert (spec.weight_cols, spec.converted_cols) == (weights, converted)
+    assert spec.columns_per_converter == converted
+    planes = sorted(plane for group in spec.plane_groups for plane in group)
+    assert planes == list(range(len(spec.encoder.planes)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "bits", "radices"),
+    [
+        ({"encoding": "offset"}, 9, (16, 16, 16)),
+        ({"encoding": "offset"}, 8, (16, 16)),
+        ({"encoding": "polarised"}, 9, (16, 16)),
+        ({"slice_bits": (2,)}, 8, (4, 4, 4, 2)),
+        ({"encoding": "flipped", "slice_bits": (2, 2)}, 8, (4, 4, 4, 4)),
+        ({"slice_bits": (3, 3, 2)}, 9, (8, 8, 4)),
+    ],
+)
+def test_slices_for_a_weight_precision_of_any_encoding(fields, bits, radices):
+    assert ArraySpec(device="yuan2019", **fields).for_weight_bits(bits).radices == radices
+
+
+def test_flipping_halves_the_levels_part_of_the_largest_sum():
+    device = Device.load("yuan2019")
+    pair, flipped = (ArraySpec(device=device, encoding=kind).largest_sum_s for kind in ("pair", "flipped"))
+    assert pair == pytest.approx(128 * device.g_max_s)
+    assert flipped == pytest.approx(128 * (device.g_min_s + device.g_max_s) / 2)
+    assert ArraySpec(device=device, encoding="polarised", fragment=4).largest_sum_s == pytest.approx(4 * device.g_max_s)

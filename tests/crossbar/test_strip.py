@@ -61,13 +61,6 @@ def test_codes_do_not_depend_on_the_batch_on_whole_grids():
     assert torch.equal(whole, single)
 
 
-def test_largest_sum_is_the_largest_over_cycles():
-    spec = ArraySpec(device="yuan2019", dac_bits=1)
-    strip, codes = _strip(8), _codes(9)
-    bits = torch.stack([(codes.int() >> b) & 1 for b in range(8)]).float()
-    assert strip.largest_sum(codes, spec) == float((bits @ strip.g).max())
-
-
 @given(
     n=st.integers(1, 40), cols=st.integers(1, 9), slices=st.integers(1, 3), bits=st.integers(1, 12),
     step=st.floats(0.3, 30), seed=st.integers(0, 2**31), signed=st.booleans(),

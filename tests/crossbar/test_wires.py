@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import effective_conductance, effective_conductance_reference, wires_plan
-from crossbar.circuit import Wires, bit_nodes, segments, word_nodes
+from crossbar.circuit import Wires, circuit
+from crossbar.circuit_nodes import bit_nodes, segments, word_nodes
 from crossbar.wires import _eliminate_chunk
 from hwmodels.errors import UserError
 
@@ -32,21 +33,20 @@ wires = st.tuples(ohms, ohms, ohms, ohms)
 
 def eliminated(g, resistances, leaf):
     """g_eff with leaves of another size than the usual one."""
-    kinds = Wires(*resistances)
-    order = wires_plan.plan(*g.shape, wires_plan.Shorts(*kinds.shorts()), leaf)
-    values = np.array([1 / r if r else np.inf for r in (kinds.r_first, kinds.r_word, kinds.r_bit, kinds.r_last)])
+    lines = circuit(*g.shape, Wires(*resistances))
+    order = wires_plan.plan(*g.shape, lines.topology(), leaf)
     out = np.empty((1, *g.shape))
-    _eliminate_chunk(g[None].copy(), values, order, out)
+    _eliminate_chunk(g[None].copy(), [lines], order, out)
     return out[0]
 
 
 def exact(g, resistances):
     """g_eff in rational numbers: Gaussian elimination of the nodal matrix without any rounding but the inputs'."""
-    kinds = Wires(*resistances)
     rows, cols = g.shape
+    lines = circuit(rows, cols, Wires(*resistances))
     ports = rows + cols
-    a, b, ohms = segments(rows, cols, kinds)
-    word, bit = word_nodes(rows, cols, kinds).ravel(), bit_nodes(rows, cols, kinds).ravel()
+    a, b, ohms = segments(lines)
+    word, bit = word_nodes(lines).ravel(), bit_nodes(lines).ravel()
     ends = [*zip(a.tolist(), b.tolist(), map(Fraction, (1 / ohms).tolist()), strict=True)]
     ends += [*zip(word.tolist(), bit.tolist(), map(Fraction, g.ravel().tolist()), strict=True)]
     joint: dict[int, dict[int, Fraction]] = {node: {} for node in range(ports)}

@@ -102,7 +102,7 @@ def test_a_floor_alone_finds_a_small_budget_that_keeps_it(capsys, tmp_path, monk
     assert tries[0]["start"] is None
     # A finished search is only read; one without its last try goes on with that.
     (tmp_path / "o" / "state" / "compressed" / "done.json").unlink()
-    (tmp_path / "o" / "state" / "search.json").write_text(json.dumps(tries[:-1]))
+    (tmp_path / "o" / "state" / "compressed" / floor_search.TRIED).write_text(json.dumps(tries[:-1]))
     assert command(args) == 0
     again = json.loads((tmp_path / "o" / "compress.json").read_text())
     assert again["tries"] == tries

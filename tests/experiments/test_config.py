@@ -1,14 +1,15 @@
 import tomllib
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import pytest
 
 from admm import Schedule
-from crossbar import ArraySpec
+from admm.constraints import Polarised
+from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
 from experiments.config import Config, Crossbar
-from experiments.setup import array_spec, device
+from experiments.setup import array_spec, baseline_spec, compression_plan, device
 from hwmodels import Device
 from hwmodels.errors import UserError
 
@@ -51,9 +52,13 @@ def test_every_key_changes_the_hash(tmp_path):
 
 def test_the_crossbar_section_is_the_array_spec():
     """One truth: the section has the spec's fields (the device apart) with the spec's own defaults."""
-    spec = {item.name: item.default for item in fields(ArraySpec) if item.name != "device"}
-    section = {item.name: item.default for item in fields(Crossbar)}
+    errors = {"adc_errors": AdcErrors, "dac_errors": DacErrors}
+    spec = {item.name: item.default for item in fields(ArraySpec) if item.name not in ("device", *errors)}
+    section = {item.name: item.default for item in fields(Crossbar) if item.name not in errors}
     assert section == spec
+    for name, kind in errors.items():
+        assert asdict(getattr(Crossbar(), name)) == asdict(kind())
+        assert getattr(array_spec(Config()), name) is None  # nothing but zeros: ideal
 
 
 def test_the_compress_section_is_the_schedule():
@@ -67,11 +72,40 @@ def test_every_key_of_the_array_reaches_it(tmp_path):
     loaded = _load(
         tmp_path,
         "[crossbar]\nrows = 64\ncols = 32\nslices = 2\nidle = 'hrs'\ninput_bits = 6\ndac_bits = 2\nadc_bits = 'ideal'\n"
-        "cols_per_adc = 4\nadc_range = 'full'\nt_read_s = 5e-8\n",
+        "cols_per_adc = 4\nadc_range = 'full'\nt_read_s = 5e-8\n"
+        "slice_layout = 'columns'\npair_subtraction = 'analog'\npair_layout = 'columns'\n",
     )
     spec = array_spec(loaded)
     assert (spec.rows, spec.cols, spec.slices, spec.idle, spec.input_bits, spec.dac_bits) == (64, 32, 2, "hrs", 6, 2)
     assert (spec.adc_bits, spec.cols_per_adc, spec.adc_range, spec.t_read_s) == (None, 4, "full", 5e-8)
+    assert (spec.slice_layout, spec.pair_subtraction, spec.pair_layout) == ("columns", "analog", "columns")
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("encoding = 'offset'\noffset_correction = 'analog'", {"offset_correction": "analog", "idle": "hrs"}),
+        ("encoding = 'flipped'\nslice_bits = [2, 2]", {"slice_bits": (2, 2), "slices": 2, "idle": "hrs"}),
+        ("encoding = 'polarised'\nfragment = 4", {"fragment": 4, "idle": "open"}),
+    ],
+)
+def test_every_encoding_is_chosen_by_name(tmp_path, text, fields):
+    loaded = _load(tmp_path, f"[crossbar]\n{text}\n")
+    spec = array_spec(loaded)
+    assert spec.encoding == loaded.crossbar.encoding
+    assert {name: getattr(spec, name) for name in fields} == fields
+    assert _load(tmp_path, loaded.toml()) == loaded
+
+
+def test_a_polarised_chip_is_compared_with_pairs(tmp_path):
+    loaded = _load(tmp_path, "[crossbar]\nencoding = 'polarised'\n")
+    baseline = baseline_spec(loaded, array_spec(loaded))
+    assert (baseline.encoding, baseline.fragment, baseline.slices) == ("pair", None, 2)
+
+
+def test_keys_of_another_encoding_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"\[crossbar\] fragment = 4 is for encoding 'polarised', not 'pair'"):
+        array_spec(_load(tmp_path, "[crossbar]\nfragment = 4\n"))
 
 
 def test_every_key_of_the_device_reaches_it(tmp_path):
@@ -140,3 +174,13 @@ def test_a_binary_file_is_refused(tmp_path):
 def test_the_examples_are_valid_toml_with_the_sections_of_the_readme():
     sections = set(tomllib.loads((EXAMPLES / "digits.toml").read_text()))
     assert {"network", "data", "train", "compress", "crossbar", "device", "hardware", "simulate"} <= sections
+
+
+def test_polarised_arrays_polarise_every_layer(tmp_path):
+    text = "[crossbar]\nencoding = 'polarised'\nfragment = 4\n[compress.prune.fc1]\nfilter = 3\n"
+    loaded = _load(tmp_path, text)
+    plan = compression_plan(loaded, array_spec(loaded))
+    assert {layer.name: layer.prune[-1] for layer in plan.layers} == {"fc1": Polarised(4), "*": Polarised(4)}
+    other = _load(tmp_path, text + "polarised = 6\n")
+    with pytest.raises(UserError, match=r"fc1.polarised = 6 .* crossbar.fragment = 4 rows polarised"):
+        compression_plan(other, array_spec(other))

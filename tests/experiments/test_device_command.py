@@ -62,6 +62,24 @@ def test_the_picture_shows_what_program_gives():
         assert spread == pytest.approx(cells.std(), rel=0.05)
 
 
+def test_the_picture_of_a_non_linear_device_has_its_i_v(capsys, tmp_path):
+    from matplotlib.figure import Figure
+
+    device, figure = Device.load("hfox"), Figure()
+    device_figures.distributions(device)(figure)
+    _, current, lack = figure.axes
+    linear, cell = (line.get_xydata() for line in current.lines[4:6])  # the last conductance drawn: g_min
+    assert linear[-1] == pytest.approx((0.5, 25.0))
+    assert cell[-1] == pytest.approx((0.5, 25.0 * (1 - 0.28636)), rel=1e-4)
+    assert lack.lines[2].get_ydata()[-1] == pytest.approx(-28.636, rel=1e-4)
+    assert command(["devices", "hfox", "--figure", "hfox.svg"]) == 0
+    assert "polynomial" in capsys.readouterr().out
+    assert "what a linear cell lacks" in (tmp_path / "hfox.svg").read_text()
+    figure = Figure()
+    device_figures.distributions(device.with_(conduction=None))(figure)
+    assert len(figure.axes) == 1
+
+
 def test_fit_writes_a_device_and_its_pictures(capsys, tmp_path):
     measurements(tmp_path / "m.csv")
     assert command(["devices", "fit", "m.csv", "--out", "out/mine.toml"]) == 0

@@ -40,7 +40,7 @@ def test_the_list_names_every_array(placement, capsys):
 @pytest.mark.parametrize("seed", [None, 7])
 def test_ngspice_gives_the_currents_that_the_network_sees(placement, tmp_path, capsys, seed):
     """The exported array, bit lines down to the last row included, draws what `behind_wires` says."""
-    from mapping.cells import behind_wires
+    from crossbar.array_circuit import behind_wires
 
     folder, made = placement
     piece = _piece(made, "0", 1)

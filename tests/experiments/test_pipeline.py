@@ -11,13 +11,13 @@ import torch
 
 import mapping
 from admm import Compressed
+from experiments import cli, data, models, pipeline, report, training
 from experiments import config as configuration
-from experiments import data, models, pipeline, report, training
 from experiments.config import Config, Crossbar, DeviceSection
-from experiments.pipeline import device_seed
 from experiments.progress import SILENT, Progress
 from experiments.run_folder import RunFolder
 from experiments.setup import array_spec, prepare
+from experiments.stages import device_seed
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
@@ -212,6 +212,47 @@ def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
     assert record["levels_violations"] == 0
 
 
+def test_a_whole_run_on_offset_codes_with_dummy_columns(tmp_path):
+    """Compression, placement, chips and price all follow [crossbar] encoding."""
+    path = tmp_path / "c.toml"
+    own = "encoding = 'offset'\noffset_correction = 'analog'\n"
+    text = SMALL.replace("cols = 32\n", "cols = 32\n" + own).replace("epochs = 2", "epochs = 1")
+    path.write_text(text.replace("train_limit = 300", "train_limit = 100"))
+    record = _run(path, tmp_path / "out")
+    assert record["levels_violations"] == 0
+    placed = mapping.Placement.load(tmp_path / "out" / "placement")
+    assert all(layer.grid.table().size == 16 for layer in placed.layers.values())
+    assert set(placed.tiles["sign"]) == {1, -1}  # weights, and a dummy column an array
+    assert placed.tiles.groupby("array")["sign"].sum().eq(0).all()
+    assert any("dummy column of real cells" in sentence for sentence in record["assumptions"])
+
+
+def test_the_history_counts_the_tiles_that_are_placed(finished):
+    _, out, _ = finished
+    history = pd.read_csv(out / "tables" / "history.csv")
+    tiles = pd.read_csv(out / "tables" / "tiles.csv")
+    assert history["tiles"].iloc[-1] == len(tiles[["layer", "tile"]].drop_duplicates())
+
+
+def test_purification_keeps_the_training_accuracy_and_every_constraint(tmp_path):
+    path = tmp_path / "c.toml"
+    keys = 'purify = 0.02\nsolver = "slr"\nsteps = 2\ndistill = 0.3\nprecision = "bfloat16"'
+    path.write_text(SMALL.replace("[compress]", f"[compress]\n{keys}"))
+    record = _run(path, tmp_path / "out")
+    placed = mapping.Placement.load(tmp_path / "out" / "placement")
+    compressed = Compressed.load(tmp_path / "out" / "state" / "compressed", _network())
+    history = compressed.history
+    assert history["stage"].tolist().count("retrain") == 2
+    assert sum(int(mask.sum()) for mask in compressed.masks.values()) < history["kept"].iloc[-1]
+    assert record["levels_violations"] == record["constraint_violations"] == 0
+    test = data.load("digits", seed=3, train_limit=300, test_limit=120).batches("test", 256)
+    assert record["accuracy"]["quantised"] == training.accuracy(placed.reference(_network()), test)
+
+
+def _network():
+    return models.build("digits-conv", in_channels=1, classes=10, image_size=8)
+
+
 class _Stop(Progress):
     """A progress that is interrupted in the middle of a chosen task."""
 
@@ -259,6 +300,36 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path):
     assert {k: v for k, v in resumed.items() if k not in changing} == {
         k: v for k, v in record.items() if k not in changing
     }
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_converters_that_err_run_end_to_end(finished, tmp_path):
+    """By flags over the small run: errors drawn, ranges per converter, two's complement, and all of it reported."""
+    path, _, record = finished
+    out = tmp_path / "out"
+    flags = ["--crossbar.adc-errors.offset-lsb", "0.5", "--crossbar.adc-errors.noise-lsb", "0.3"]
+    flags += ["--crossbar.adc-range", "percentile", "--crossbar.adc-percentile", "99.5"]
+    flags += ["--crossbar.adc-range-per", "converter", "--crossbar.dac-errors.gain", "0.01"]
+    flags += ["--compress.admm-epochs", "0", "--compress.retrain-epochs", "0", "--train.epochs", "1"]
+    assert cli.command(["run", str(path), "--out", str(out), "--quiet", *flags]) == 0
+    made = json.loads((out / "result.json").read_text())
+    jsonschema.Draft202012Validator(report.schema()).validate(made)
+    assert made["config"]["crossbar"]["adc_errors"]["offset_lsb"] == 0.5
+    table = pd.read_parquet(out / "tables" / "adc_histogram.parquet")
+    placement = mapping.Placement.load(out / "placement")
+    for layer in made["layers"]:
+        calibration = placement.layers[layer["layer"]].calibration
+        assert calibration.adc_full_scale_s == calibration.converter_full_scale_s.max()
+        # At least one unit of the level grid (20 nS) a step.
+        assert layer["adc_range_s"] == pytest.approx(max(calibration.adc_full_scale_s, 255 * 2e-8))
+        assert layer["adc_ranges"] == len(calibration.converters)
+        assert 0 < layer["adc_codes_used"] <= 1
+        assert layer["adc_clipped"] > 0  # half a per cent lies beyond a percentile of 99.5
+        assert table.loc[table["layer"] == layer["layer"], "samples"].sum() == calibration.histogram.counts.sum()
+    page = (out / "report.html").read_text()
+    assert "offset σ 0.5 LSB, noise σ 0.3 LSB a conversion; drivers with gain σ 1 %" in page
+    assert (out / "figures" / "adc_range.svg").exists()
+    assert [layer["adc_ranges"] for layer in record["layers"]] == [1, 1, 1, 1]
 
 
 def test_one_field_moves_every_model_that_should_react():
@@ -344,6 +415,11 @@ def test_chips_are_read_under_the_configured_conditions(tmp_path):
         ('[hardware]\nlibrary = "forms-32nm"\nadc_model = "isaac"', r"hardware\.adc_model = 'isaac'.*to scale"),
         ("seed = 4294967296", "less than 4294967296"),
         ("[crossbar]\ndac_bits = 9", "dac_bits"),
+        ("[crossbar.adc_errors]\nnoise_lsb = -1.0", "noise_lsb"),
+        ("[crossbar.adc_errors]\ninl_lsb = 300.0", "adc_errors: its INL .*not monotone"),
+        ("[crossbar.dac_errors]\nofset_lsb = 1.0", "Did you mean 'offset_lsb'"),
+        ("[crossbar]\nadc_range = 'percentile'", "needs adc_percentile"),
+        ("[crossbar]\nadc_percentile = 0.0", "adc_percentile"),
         ('[device]\npreset = "neurram"\n[simulate]\nt_s = 1e9', "known up to 172800 s"),
         ("[device]\nstuck_at_lrs = 0.6\nstuck_at_hrs = 0.6", "stuck_at"),
     ],

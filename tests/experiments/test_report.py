@@ -36,6 +36,7 @@ SECTIONS = (
     "Convergence",
     "Placement",
     "Layers",
+    "Converters",
     "Warnings",
     "Assumptions and sources",
     "Configuration and versions",
@@ -102,6 +103,12 @@ def made_up(seeds: int = 5, compressed: bool = True) -> tuple[dict[str, Any], di
             "adc_clipped": 0.0004 if name != "conv2" else 0.023,
             "input_clipped": 0.0,
             "levels_used": 31,
+            "input_range": 1.25,
+            "adc_range_s": 3.28e-6,
+            "adc_ranges": 1 if name != "fc2" else 4,
+            "adc_codes_used": 0.543,
+            "adc_bits": 8,
+            "adc_bits_lossless": None if name == "fc1" else 10,
         }
         for (name, kind, rows, cols, positions), (_, _, live, _, _) in zip(NETWORK, kept, strict=True)
     ]
@@ -186,8 +193,16 @@ def made_up(seeds: int = 5, compressed: bool = True) -> tuple[dict[str, Any], di
         ),
         "tiles": after,
         "seeds": pd.DataFrame({"seed": range(seeds), "accuracy": measured}),
+        "adc_histogram": column_sums(),
     }
     return record, tables
+
+
+def column_sums() -> pd.DataFrame:
+    """Column sums of every layer in codes; some beyond the range."""
+    codes = np.arange(0, 300)
+    rows = {"low": 0, "top": 255, "code": codes, "width": 1, "samples": (5000 * np.exp(-codes / 40)).astype(int)}
+    return pd.concat([pd.DataFrame({"layer": name} | rows) for name, *_ in NETWORK], ignore_index=True)
 
 
 def descent() -> pd.DataFrame:
@@ -340,6 +355,9 @@ def test_the_page_has_every_section_in_order_and_every_number(written: Any) -> N
         *("ReLU relu1, relu2 has no weights", "100 % of the multiply-accumulates run on arrays"),
         "Read it with 1 warning .",
         "< 0.1 % 0 % conv2",
+        "conv2 1.25 0 % 3.28 54.3 % 2.3 % 8 10 fc1 1.25 0 % 3.28 54.3 % < 0.1 % 8 none do fc2 1.25 0 % up to 3.28",
+        "Column sums of conv2, the layer whose converters clip most",
+        "On the test set 2.3 % of its conversions are clipped",
         *record["warnings"],
         *record["assumptions"],
         "g_max_s 1.000 × 10⁻⁶",
@@ -375,9 +393,9 @@ def test_the_page_is_accessible(written: Any) -> None:
     assert ("html", {"lang": "en"}) in page_.tags
     assert all(attrs.get("scope") in ("row", "col") for tag, attrs in page_.tags if tag == "th")
     pictures = [attrs for tag, attrs in page_.tags if tag == "svg"]
-    assert len(pictures) == 10  # five, each for the page and for the phone
+    assert len(pictures) == 12  # six, each for the page and for the phone
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in pictures)
-    assert sum(tag == "figure" for tag, _ in page_.tags) == sum(tag == "figcaption" for tag, _ in page_.tags) == 5
+    assert sum(tag == "figure" for tag, _ in page_.tags) == sum(tag == "figcaption" for tag, _ in page_.tags) == 6
     assert sum(tag == "table" for tag, _ in page_.tags) == sum(tag == "caption" for tag, _ in page_.tags)
 
 
@@ -387,7 +405,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     record["name"] = record["command"] = record["created"] = evil
     for layer in record["layers"]:
         layer["layer"] = layer["layer"] + evil
-    for name in ("cost_baseline", "cost_placed", "tiles"):
+    for name in ("cost_baseline", "cost_placed", "tiles", "adc_histogram"):
         tables[name] = tables[name].assign(layer=tables[name]["layer"] + evil)
     record["config"]["network"]["name"] = record["config"][evil] = record["config"]["data"][evil] = evil
     record["warnings"] = record["assumptions"] = [evil]
@@ -467,7 +485,7 @@ def test_the_title_of_the_configuration_heads_the_page(tmp_path: Path) -> None:
 
 def test_the_folder_holds_what_was_promised_and_nothing_else(written: Any) -> None:
     _, tables, out = written
-    pictures = ("accuracy", "cost_by_component", "cost_by_layer", "convergence", "placement")
+    pictures = ("accuracy", "cost_by_component", "cost_by_layer", "convergence", "placement", "adc_range")
     expected = {"report.html", "summary.md"}
     expected |= {f"tables/{name}.{kind}" for name in tables for kind in ("csv", "parquet")}
     expected |= {f"figures/{name}.{kind}" for name in pictures for kind in ("svg", "png")}
@@ -511,7 +529,7 @@ def test_the_summary_is_the_answer_with_tables(written: Any) -> None:
     assert "\u202f" not in text
     assert f"| latency per inference | 137 µs | 61.5 µs | {'−55.2 %'} |" in text
     tables = re.findall(r"(?:^\|.*\|$\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 

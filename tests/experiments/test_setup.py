@@ -19,6 +19,7 @@ from admm.constraints import (
 )
 from experiments.config import Budget, Compress, Config, Crossbar, Prune
 from experiments.setup import array_spec, compression_plan, constraints
+from hwmodels.errors import UserError
 
 ARRAY = array_spec(Config(crossbar=Crossbar(rows=64, cols=32)))
 
@@ -61,3 +62,31 @@ def test_shared_budgets_and_the_ranking_reach_the_plan():
     assert plan.layers == ()
     plan = compression_plan(Config(compress=Compress(rank="gain")), ARRAY)
     assert all(layer.joint for layer in plan.layers)
+
+
+def test_schedules_and_solvers_reach_the_plan():
+    section = Compress(
+        order="sequential", solver="slr", slr_step=0.1, steps=2, step_ratio=3.0, stop=0.01, quantise_steps=2,
+        accumulate=2, precision="bfloat16", distill=0.5, distill_temperature=4.0,
+    )  # fmt: skip
+    schedule = compression_plan(Config(compress=section), ARRAY).schedule
+    for key in ("solver", "slr_step", "steps", "step_ratio", "stop", "quantise_steps", "accumulate", "precision"):
+        assert getattr(schedule, key) == getattr(section, key)
+    assert (schedule.distill, schedule.distill_temperature) == (0.5, 4.0)
+    assert compression_plan(Config(compress=Compress(order="quantise-first")), ARRAY).order == "quantise-first"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"slr_m": 2.0}, r'slr_m is a setting of solver="slr"'),
+        ({"rho_threshold": 5.0}, r'rho_threshold needs rho_rule="balance"'),
+        ({"step_ratio": 2.0}, "step_ratio needs steps of at least 2"),
+        ({"distill_temperature": 2.0}, "distill_temperature needs distill above 0"),
+        ({"solver": "slr", "rho_rule": "balance"}, r'with "slr" take "grow"'),
+        ({"quantise_steps": 2}, r'quantise_steps = 2 needs order="sequential"'),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(keys, message):
+    with pytest.raises(UserError, match=message):
+        compression_plan(Config(compress=Compress(**keys)), ARRAY)

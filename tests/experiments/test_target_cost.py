@@ -22,6 +22,9 @@ CHIPS = {
         {"rows": 16, "cols": 8, "idle": "hrs", "slices": 2, "cols_per_adc": 4, "dac_bits": 2, "adc_bits": 6}, {},
     ),
     "low resistance": ({"rows": 32, "cols": 16, "device": "pcm-hermes"}, {}),
+    "slices on neighbouring columns, signed codes": (
+        {"rows": 16, "cols": 16, "slices": 2, "slice_layout": "columns", "signed_inputs": "twos_complement"}, {},
+    ),
     "replicas, layer by layer": ({"rows": 16, "cols": 16}, {"replicas": {"0": 3}, "execution": "layer-by-layer"}),
 }  # fmt: skip
 
@@ -87,7 +90,7 @@ def _dense_cells(cost, name, option, kind):
     """What the option counts for its cells: weights at g_max, word lines driven fully in every cycle."""
     spec, shape = cost.array, cost.shapes[name]
     g = spec.device.g_max_s + (spec.device.g_min_s if spec.idle == "hrs" else 0.0)
-    reads = shape.positions * spec.input_cycles * cost.phases[name]
+    reads = shape.positions * spec.cycles_per_vector(cost.signed[name])
     energy_j = spec.t_read_s * spec.device.read_voltage_v**2 * g * spec.slices * option.rows * option.cols * reads
     energy_nj = energy_j * shape.groups * 1e9
     return energy_nj if kind == "energy" else energy_nj * cost.rate_hz * 1e-6

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -60,3 +62,22 @@ def ideal(spec):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def polarised():
+    """A copy of a network whose weights have one sign in every fragment of rows of a column, as FORMS trains them."""
+
+    def made(network, fragment):
+        network = copy.deepcopy(network)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                weight = module.weight.detach().flatten(1)
+                for start in range(0, weight.shape[1], fragment):
+                    part = weight[:, start : start + fragment]
+                    part.copy_(part.abs() * torch.where(part.sum(dim=1, keepdim=True) < 0, -1.0, 1.0))
+                with torch.no_grad():
+                    module.weight.copy_(weight.view_as(module.weight))
+        return network
+
+    return made

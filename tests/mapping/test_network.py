@@ -154,7 +154,7 @@ def test_real_conductances_move_codes_by_at_most_one_at_an_edge(network, spec):
     exact = codes.double() @ at.strip.g.double()
     bound = at.rows.numel() * torch.finfo(torch.float32).eps * (codes.double() @ at.strip.g.double().abs())
     assert torch.all((batched.double() - exact).abs() <= bound)
-    step = layer._converter.step
+    step = layer._state.converters[0].step
     a, b = torch.round(batched / step), torch.round(single / step)
     moved = a != b
     assert float((a - b).abs().max()) <= 1
@@ -224,6 +224,54 @@ def test_mismatch_has_the_devices_spread(images, ideal):
     assert ratio.mean() == pytest.approx(0, abs=4 * 0.1 / np.sqrt(ratio.size))
 
 
+def test_inputs_that_do_not_fit_are_refused(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec, images))
+    for wrong in (images[:, :2], images[:, :, :0]):
+        with pytest.raises(UserError, match="Layer '0' takes an input of shape"):
+            chip(wrong)
+    with pytest.raises(UserError, match="Layer '8' takes an input of shape"):
+        chip(torch.rand(2, 3, 6, 6))
+    with pytest.raises(UserError, match="input of layer '0' is not a number"):
+        chip(images * float("nan"))
+
+
+def test_wide_input_codes_and_conductances_in_fixed_point(network, images, spec):
+    """16-bit inputs take two bytes a code; 8-bit conductances move outputs a little, 3-bit ones a lot."""
+    placement = mapping.place(network, spec.with_(input_bits=10, adc_bits=16, device=Device.load("yuan2019")), images)
+    with torch.no_grad():
+        exact = mapping.CrossbarNetwork(placement, seed=1)(images)
+        errors = [
+            float((mapping.CrossbarNetwork(placement, seed=1, conductance_bits=bits)(images) - exact).norm())
+            for bits in (12, 8, 5)
+        ]
+    assert 0 < errors[0] < errors[1] < errors[2]
+    assert errors[1] < 0.03 * float(exact.norm())
+
+
+def test_conductances_in_no_such_fixed_point_are_refused(network, images, spec):
+    with pytest.raises(UserError, match="conductance_bits must be from 2 to 16, not 1"):
+        mapping.CrossbarNetwork(mapping.place(network, spec, images), conductance_bits=1)
+
+
+@pytest.mark.parametrize("subtraction", ["digital", "analog"])
+def test_a_lossless_converter_is_one_product(network, images, spec, subtraction):
+    """One step per unit of the grid and bits enough: the same as without a converter, bit for bit."""
+    array = spec.with_(adc_range="grid", adc_bits=14, pair_subtraction=subtraction)
+    chip = mapping.CrossbarNetwork(mapping.place(network, array, images))
+    ideal = mapping.CrossbarNetwork(mapping.place(network, array.with_(adc_bits=None, adc_range="calibrated"), images))
+    with torch.no_grad():
+        assert torch.equal(chip(images), ideal(images))
+    assert all(layer._state.whole_weight is not None for layer in chip._layers.values())
+    counts = chip.clipping()["0"]
+    assert counts.adc_samples > 0
+    assert counts.adc_clipped == 0
+
+
+def test_a_grid_range_needs_a_grid(network, images, spec):
+    with pytest.raises(UserError, match='adc_range = "grid" needs cells whose levels lie on a common grid'):
+        mapping.place(network, spec.with_(adc_range="grid", r_word_ohm=1.0), images)
+
+
 def test_clipping_is_counted(network, images, spec):
     placement = mapping.place(network, spec, images)
     chip = mapping.CrossbarNetwork(placement)
@@ -288,7 +336,7 @@ def test_networks_are_read_behind_their_wires(ideal):
         # Word lines not in use float, so their (open) cells draw nothing at any drive.
         currents = solve(whole, drive, 2000.0, 3000.0, r_source=500.0, r_sink=700.0).currents
         current = current + piece.sign * currents[:, :6]
-    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoding.full_scale_s
+    expected = current * layer.calibration.input_scale * float(layer.grid.scale) / spec.encoder.full_scale_s
     assert np.allclose(_run(placement, x).numpy()[:, piece.tile.cols], expected, rtol=1e-5, atol=1e-7)
     with torch.no_grad():
         assert float((_run(placement, x) - placement.reference()(x)).abs().max()) > 1e-3
@@ -325,9 +373,28 @@ def test_time_and_temperature_reach_the_cells(ideal):
         for piece in placement.pieces()
     }
     x = torch.rand(4, 6)
-    full_scale = placement.array.encoding.full_scale_s
+    full_scale = placement.array.encoder.full_scale_s
     scale = float(placement.layers[""].grid.scale)
     expected = x.double().numpy() @ (g[1] - g[-1]) * scale / full_scale
     assert np.allclose(chip(x).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
     fresh = mapping.CrossbarNetwork(placement, seed=5)(x).detach().numpy()
     assert np.abs(fresh - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("subtraction", ["digital", "analog"])
+def test_read_noise_of_cells_reaches_the_outputs(ideal, subtraction):
+    """The same vector read two thousand times: the spread is that of the cells, Σ x² σ²; switched off, none."""
+    device = Device.load("ideal").with_(read_noise={"curve": {"kind": "polynomial", "coeffs": [0.05]}, "of": "g_max"})
+    layer = nn.Linear(6, 3, bias=False)
+    array = ideal.with_(device=device, idle="hrs", pair_subtraction=subtraction)
+    placement = mapping.place(layer, array, torch.rand(8, 6))
+    x = torch.rand(1, 6)
+    with torch.no_grad():
+        y = mapping.CrossbarNetwork(placement, seed=3)(x.expand(2000, 6)).double()
+        quiet = mapping.CrossbarNetwork(placement, seed=3, conditions=mapping.Conditions(read_noise=False))
+        still = quiet(x.expand(20, 6))
+    assert torch.equal(still, still[:1].expand(20, 3))
+    per_weight = float(placement.layers[""].grid.scale) / placement.array.encoder.full_scale_s
+    sigma = 0.05 * device.g_max_s * per_weight * np.sqrt(2 * float(x.square().sum()))
+    assert np.allclose(y.std(dim=0).numpy(), sigma, rtol=0.07)
+    assert torch.allclose(y.mean(dim=0), still[0].double(), atol=4 * sigma / 2000**0.5)

@@ -1,8 +1,10 @@
 import copy
+import hashlib
 import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import mapping
@@ -103,7 +105,83 @@ def test_a_newer_schema_is_refused(placement, tmp_path):
         mapping.Placement.load(tmp_path)
 
 
+def test_the_first_schema_is_still_read(placement, network, images, tmp_path):
+    """It knows neither ranges per converter nor histograms, nor the array's keys that came with them."""
+    placement.save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    for layer in head["layers"]:
+        for key in ("histogram", "lossless_adc_bits"):
+            del layer["calibration"][key]
+    tensors = safetensors.torch.load_file(tmp_path / "placement.safetensors")
+    new = ("/converters", "/converter_full_scale_s", "/code_counts", "/codes_used")
+    content = safetensors.torch.save({key: value for key, value in tensors.items() if not key.endswith(new)})
+    (tmp_path / "placement.safetensors").write_bytes(content)
+    old = {"schema": "ohmweave.placement/1", "tensors_sha256": hashlib.sha256(content).hexdigest()}
+    for key in ("adc_errors", "dac_errors", "adc_percentile", "adc_range_per", "signed_inputs", "input_range"):
+        del head["array"][key]
+    (tmp_path / "placement.json").write_text(json.dumps(head | old))
+    loaded = mapping.Placement.load(tmp_path)
+    with torch.no_grad():
+        here = mapping.CrossbarNetwork(placement, seed=3)(images)
+        there = mapping.CrossbarNetwork(loaded, seed=3, network=network)(images)
+    assert torch.equal(here, there)
+
+
 def test_an_unwritable_folder_is_named(placement, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="Cannot write the placement"):
         placement.save(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"encoding": "flipped", "idle": "hrs", "slices": 2},
+        {"encoding": "polarised", "fragment": 4},
+        {"encoding": "offset", "idle": "hrs", "offset_correction": "analog", "slice_bits": (3, 1)},
+        {"pair_layout": "columns", "pair_subtraction": "analog"},
+    ],
+    ids=lambda fields: fields.get("encoding", "pair"),
+)
+def test_every_encoding_comes_back(network, polarised, images, spec, fields, tmp_path):
+    network = polarised(network, fields.get("fragment", 1))
+    placement = mapping.place(network, spec.with_(**fields), images)
+    placement.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    assert loaded.array == placement.array
+    assert loaded.tiles.equals(placement.tiles)
+    for name, layer in loaded.layers.items():
+        mine = placement.layers[name]
+        assert len(layer.signs) == len(mine.signs)
+        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(layer.signs, mine.signs, strict=True))
+        assert [(tile.block, tile.row0) for tile in layer.tiles] == [(tile.block, tile.row0) for tile in mine.tiles]
+        assert torch.equal(layer.weights_from_cells(loaded.array), mine.weights())
+
+
+def test_a_file_of_the_first_schema_is_read(placement, tmp_path):
+    """Pairs on arrays of their own: no places, no signs, no fields of other encodings."""
+    placement.save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    tensors = safetensors.torch.load_file(tmp_path / "placement.safetensors")
+    tensors = {key: value for key, value in tensors.items() if not key.endswith("/tile_places")}
+    content = safetensors.torch.save(tensors)
+    (tmp_path / "placement.safetensors").write_bytes(content)
+    head |= {"schema": "ohmweave.placement/1", "tensors_sha256": hashlib.sha256(content).hexdigest()}
+    newer = ("encoding", "slice_bits", "slice_layout", "pair_layout", "offset_correction", "fragment")
+    head["array"] = {key: value for key, value in head["array"].items() if key not in newer}
+    (tmp_path / "placement.json").write_text(json.dumps(head))
+    loaded = mapping.Placement.load(tmp_path)
+    assert loaded.array == placement.array
+    assert loaded.tiles.equals(placement.tiles)
+
+
+def test_signs_that_do_not_fit_are_refused(network, images, spec, tmp_path):
+    mapping.place(network, spec.with_(encoding="flipped", idle="hrs"), images).save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    tensors = safetensors.torch.load_file(tmp_path / "placement.safetensors")
+    tensors["0/signs"] = tensors["0/signs"][:-1].clone()
+    content = safetensors.torch.save(tensors)
+    (tmp_path / "placement.safetensors").write_bytes(content)
+    (tmp_path / "placement.json").write_text(json.dumps(head | {"tensors_sha256": hashlib.sha256(content).hexdigest()}))
+    with pytest.raises(UserError, match=r"is damaged: there are \d+ signs for \d+ columns"):
+        mapping.Placement.load(tmp_path)

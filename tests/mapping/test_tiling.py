@@ -64,3 +64,18 @@ def test_block_masks_give_the_live_blocks():
 
 def test_an_empty_layer_takes_no_array():
     assert cut(np.zeros((1, 10, 10), dtype=bool), 4, 4) == []
+
+
+@given(masks(), st.integers(1, 16), st.integers(1, 16), st.integers(1, 6))
+def test_fragments_part_the_rows_of_an_array(live, rows, cols, fragment):
+    """The same arrays; each row once; never two fragments of the matrix in one turn, never one fragment in two."""
+    whole, parted = cut(live, rows, cols), cut(live, rows, cols, fragment)
+    assert {tile.block for tile in parted} == {tile.block for tile in whole}
+    for tile in whole:
+        turns = [part for part in parted if part.block == tile.block]
+        assert np.array_equal(np.concatenate([part.rows for part in turns]), tile.rows)
+        assert [part.row0 for part in turns] == list(np.cumsum([0] + [part.rows.size for part in turns])[:-1])
+        numbers = [set((part.rows // fragment).tolist()) for part in turns]
+        assert all(len(own) == 1 for own in numbers)
+        assert len(set.union(*numbers)) == len(numbers)
+        assert all(part.group == tile.group and np.array_equal(part.cols, tile.cols) for part in turns)

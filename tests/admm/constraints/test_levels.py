@@ -15,7 +15,8 @@ from hwmodels.errors import UserError
 OPEN = (-1.0, -0.7, -0.4, -0.1, 0.1, 0.4, 0.7, 1.0)  # zero is not among them
 PAIR = (-1.0, -0.5, 0.0, 0.5, 1.0)
 UNEVEN = (-0.8, -0.1, 0.3, 1.0)
-SETS = [OPEN, PAIR, UNEVEN]
+OFFSET = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75)  # eight codes less four: one further down than up
+SETS = [OPEN, PAIR, UNEVEN, OFFSET]
 arrays = st.builds(
     lambda seed, size, spread: np.random.default_rng(seed).standard_normal(size) * spread,
     st.integers(0, 2**31),

@@ -35,6 +35,12 @@ def test_encodings():
     # an uncancelled g_min of 0.5 steps: 128 · 3.5 = 448 still fits 9 bits, of 4.5 steps (128 · 7.5 = 960) 10
     assert required_adc_bits(128, 4, baseline_steps=0.5) == 9
     assert required_adc_bits(128, 4, baseline_steps=4.5) == 10
+    # … that all 128 driven cells hold, 16 of them live: 16 · 3 + 128 · 0.5 = 112, instead of 16 · 3.5 = 56
+    assert required_adc_bits(16, 4, baseline_steps=0.5, baseline_rows=128) == 7
+    assert required_adc_bits(16, 4, baseline_steps=0.5) == 6
+    # flipping halves what the levels add up to, not what g_min adds: 192 + 128, or 192 without it
+    assert required_adc_bits(128, 4, baseline_steps=1, encoding="flipped") == 9
+    assert required_adc_bits(3, 2, 2, encoding="flipped") == 2  # one cell of three at most, inputs up to 3
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,6 +91,8 @@ def test_other_mistakes():
         required_adc_bits(8, 4, encoding="fliped")
     with pytest.raises(UserError, match="unsigned columns"):
         required_adc_bits(8, 4, subtracted_pair=True, encoding="flipped")
+    with pytest.raises(UserError, match="baseline_rows is a whole number"):
+        required_adc_bits(8, 4, baseline_rows=-1)
     with pytest.raises(UserError, match="baseline_steps"):
         required_adc_bits(8, 4, baseline_steps=-1.0)
     with pytest.raises(UserError, match="whole numbers"):

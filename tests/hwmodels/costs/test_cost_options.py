@@ -126,6 +126,29 @@ def test_a_library_may_choose_the_law_itself(tmp_path):
         estimate(table(), Library.load(path))
 
 
+def test_columns_that_are_subtracted_first_have_no_converter():
+    """The negative half of a pair gives its current to the positive one: half the conversions, the same cells."""
+    tiles = table()
+    tiles["converted_cols"] = tiles["cols"].where(tiles["sign"] > 0, 0)
+    both, one = estimate(table(), "isaac-32nm"), estimate(tiles, "isaac-32nm")
+    counts = [result.table.groupby("component")["count"].sum() for result in (one, both)]
+    assert 2 * counts[0]["adc"] == counts[1]["adc"]
+    assert 2 * counts[0]["sample_hold"] == counts[1]["sample_hold"]
+    assert adc(one) == pytest.approx(adc(both) / 2)
+    assert one.totals["arrays"] == both.totals["arrays"]
+    tiles["converted_cols"] = tiles["cols"] + 1
+    with pytest.raises(UserError, match=r"'converted_cols': .* exceeds cols"):
+        estimate(tiles, "isaac-32nm")
+
+
+def test_required_bits_may_come_with_the_table():
+    tiles = table()
+    tiles["adc_bits_needed"] = 6
+    result = estimate(tiles, "isaac-32nm", adc_bits="required")
+    assert adc(result) == pytest.approx(adc(estimate(tiles, "isaac-32nm", adc_bits=6)))
+    assert any("as the tile table states" in sentence for sentence in result.assumptions)
+
+
 def test_required_bits_follow_the_fullest_column():
     tiles = table(cell_bits=2)
     tiles["max_live_per_col"] = 16

@@ -49,7 +49,7 @@ def test_neurram_takes_the_published_pulses_and_the_time_of_its_slowest_cells():
     q, n = spec.write_verify.accept, 64
     longest = sum(1 - (1 - (1 - q) ** k) ** 128 for k in range(n))
     assert longest == pytest.approx(43.7, abs=0.3)
-    assert out.time_row_parallel_s.mean() == pytest.approx(128 * longest * 1e-6, rel=0.01)
+    assert out.time_row_parallel_s.mean() == pytest.approx(128 * longest * 1e-6, rel=0.021)  # 5 σ of 2560 rows
     assert np.array_equal(out.g, program(np.full((20, 128, 128), 20e-6), spec, seed=3))
 
 

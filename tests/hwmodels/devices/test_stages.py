@@ -63,6 +63,7 @@ DEVICES = {
     "noise of g_max": device(read_noise=ReadNoise(of="g_max", curve=Saturating(top=0.02, scale=0.1))),
     "noise by table": device(read_noise=ReadNoise(of="g_max", curve=Table(x=(0.1, 0.4, 1.0), y=(0.01, 0.03, 0.02)))),
     "traps": device(telegraph_noise=TelegraphNoise(amplitude=0.1, duty=0.3, share=0.6)),
+    "traps in time": device(telegraph_noise=TelegraphNoise(amplitude=0.1, capture_s=3e4, emission_s=1e4, share=0.6)),
     "window": device(
         programming_error=ConstantError(sigma_s=3e-7),
         stuck_at_hrs=0.1,
@@ -129,7 +130,7 @@ def later_plainly(spec, cells, g):
         g = np.where(plain.fault_codes(b, spec, cells) > 0, before, plain.drift(b, spec, cells, g, what))
     g = g * reading.temperature_factor(spec, 350.0)
     if spec.telegraph_noise is not None:
-        g = plain.telegraph(b, spec.telegraph_noise, cells, g, 7)
+        g = plain.telegraph(b, spec.telegraph_noise, cells, g, 7, 1.5 * DAY)
     if (form := reading.sigma_form(spec, 1.5 * DAY)) is not None:
         g = plain.read_noise(b, cells, g, plain.read_sigma(b, form[0], form[1], spec.g_max_s, form[2], g), 7)
     return g

@@ -1,0 +1,168 @@
+"""Training against the arrays: forward on noisy cells and real converters, gradients back to the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crossbar import ArraySpec, straight_through, to_matrix
+from crossbar.engine import Reader
+from hwmodels.errors import UserError
+from mapping.cells import programmed
+from mapping.conditions import Conditions
+from mapping.converters import strip_converter
+from mapping.pieces import Piece
+from mapping.place import place
+from mapping.placement import LayerPlacement, Placement
+from mapping.strips import PlacedStrip, build_strips, driver_errors_of, unit_conductance
+from mapping.trace import Inputs
+
+
+class HardwareAware(nn.Module):
+    """A network whose Conv2d and Linear layers compute on arrays while it is trained.
+
+    model: the network; its parameters are this module's, so an optimiser of either trains both. placement: where its
+    weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed until `calibrate` takes them
+    anew, by itself every `calibrate_every` training calls.
+    Every call writes the weights as they are now to the cells: nearest level, programming errors, faults, wires; in
+    training mode every call is another chip, drawn from (seed, call), in evaluation mode all are the chip `seed`.
+    Gradients go straight through rounding (`crossbar.straight_through`): with respect to inputs through the
+    conductances as they stand, errors and wires included; with respect to weights as if a weight and its cells changed
+    alike. Masked weights get none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        placement: Placement,
+        *,
+        seed: int = 0,
+        example_input: Inputs | None = None,
+        calibrate_every: int | None = None,
+    ) -> None:
+        """Take over a network and its placement; recalibrate on the example at every so many training calls."""
+        super().__init__()
+        if placement.array.adc_bits is not None and any(
+            layer.calibration.adc_full_scale_s <= 0 for layer in placement.layers.values()
+        ):
+            raise UserError("The example inputs drove some layer with zeros only, so its converters have no range.")
+        self.model = model
+        self.placement = placement
+        self.seed = seed
+        self.calls = 0
+        self.example_input = example_input
+        self.calibrate_every = calibrate_every
+
+    def calibrate(self, example_input: Inputs) -> None:
+        """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
+        self.placement = place(self.model, self.placement.array, example_input)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The network's forward, its placed layers on arrays."""
+        chip = self.seed
+        if self.training:
+            if self.calibrate_every and self.calls and self.calls % self.calibrate_every == 0:
+                assert self.example_input is not None
+                self.calibrate(self.example_input)
+            self.calls += 1
+            chip = (self.seed + self.calls * 0x9E3779B97F4A7C15) % 2**64
+        with self._on_arrays(chip):
+            return self.model(*args, **kwargs)
+
+    @contextmanager
+    def _on_arrays(self, chip: int) -> Iterator[None]:
+        """Placed layers compute on the chip for the length of the block; their own forward comes back after it."""
+        layers = {name: self.model.get_submodule(name) for name in self.placement.layers}
+        strips = self._strips(layers, chip)
+        try:
+            for name, module in layers.items():
+                placed = self.placement.layers[name]
+                module.forward = partial(_compute, module, placed, self.placement.array, strips[name], chip)
+            yield
+        finally:
+            for module in layers.values():
+                module.__dict__.pop("forward", None)
+
+    @torch.no_grad()
+    def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
+        spec = self.placement.array
+
+        def cells(piece: Piece) -> np.ndarray:
+            return programmed(piece, spec, chip, Conditions())
+
+        now = {name: _with_weights(self.placement.layers[name], module) for name, module in layers.items()}
+        pieces = replace(self.placement, layers=now).pieces()
+        found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
+        for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
+            where = next(layers[name].parameters()).device
+            built = build_strips(now[name], list(members), spec, cells, driver_errors_of(spec, chip))
+            found[name] = [strip.to(where) for strip in built]
+        return found
+
+
+def wrap(
+    model: nn.Module, array: ArraySpec, example_input: Inputs, *, seed: int = 0, calibrate_every: int | None = 20
+) -> HardwareAware:
+    """A network to train against the arrays it will run on: `model` with its layers on `array`.
+
+    example_input: as in `mapping.place`, a few dozen real inputs that set the ranges. seed: of the chips. The model's
+    weights stay floats; train the returned module, then place the model. calibrate_every: training calls after which
+    level grids and ranges follow the weights (None: they stay; `calibrate` takes them anew when asked to).
+    Raises UserError as `mapping.place` does, and for a number of calls below 1.
+    """
+    if calibrate_every is not None and calibrate_every < 1:
+        raise UserError(
+            f"calibrate_every must be at least 1 training call, or None for never, not {calibrate_every!r}."
+        )
+    placement = place(model, array, example_input)
+    return HardwareAware(model, placement, seed=seed, example_input=example_input, calibrate_every=calibrate_every)
+
+
+def _with_weights(placed: LayerPlacement, module: nn.Module) -> LayerPlacement:
+    """The layer with the levels nearest to its module's weights."""
+    assert isinstance(module.weight, Tensor)
+    matrix = to_matrix(module.weight.detach().cpu(), placed.geometry.groups).double().numpy()
+    if not np.isfinite(matrix).all():
+        raise UserError(f"Weights of layer {placed.name!r} are not finite; the training has diverged.")
+    return replace(placed, index=placed.grid.index(matrix))
+
+
+def _compute(
+    module: nn.Module, placed: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip], chip: int, input: Tensor
+) -> Tensor:
+    """What `mapping.layer.CrossbarLayer` computes, with a backward pass."""
+    geometry, shape, calibration = placed.geometry, placed.shape, placed.calibration
+    assert isinstance(module.weight, Tensor)
+    unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
+    x = input.unsqueeze(0) if unbatched else input
+    geometry.require(x, placed.name)
+    unit, twos = unit_conductance(spec), spec.twos_complement(calibration.signed)
+    signed = calibration.signed or spec.input_bits is None
+    codes = straight_through.quantise(
+        x.float(), calibration.input_scale, spec.input_bits, signed=signed, twos_complement=twos
+    )
+    vectors = geometry.vectors(codes)
+    # A weight of `scale` stands on full_scale / unit of conductance.
+    scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
+    scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
+    latent = to_matrix(module.weight, shape.groups) / scale[:, None, :]
+    latent = latent * torch.from_numpy(placed.live).to(x.device)
+    total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
+    for at in strips:
+        reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)
+        part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
+        total = total.index_add(1, at.cols + at.group * shape.cols, part)
+    top = spec.input_code_top(calibration.signed)
+    y = total.view(-1, shape.groups, shape.cols) * (scale * (calibration.input_scale / top))
+    if isinstance(module.bias, Tensor):
+        y = y + module.bias.view(shape.groups, shape.cols)
+    y = geometry.output(y, x)
+    return y.squeeze(0) if unbatched else y
