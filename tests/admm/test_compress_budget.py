@@ -1,11 +1,15 @@
 """ADMM with a hardware budget: the layers' sizes are found, the budget holds, and a run can be interrupted."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from admm import Compressed, LayerPlan, Plan, Schedule, compress
 from admm.constraints import Budget, ColumnBalanced, Levels
+from admm.relax import relaxed_budget
 from crossbar.tiling import LayerShape
 from hwmodels.errors import UserError
 
@@ -66,6 +70,47 @@ def test_other_pruning_sets_hold_too(convolutional, batches, evaluate):
     assert made.violations() == {"levels": 0, "constraints": 0}
     assert ColumnBalanced(8, 3).holds(made.model.get_submodule("7").weight)
     assert _arrays_of(made.model) <= 30
+
+
+@pytest.mark.parametrize("solver", ["admm", "slr"])
+def test_rounds_of_pruning_close_in_on_the_budget(convolutional, batches, evaluate, solver):
+    schedule = Schedule(
+        admm_epochs=2,
+        update_every=1,
+        retrain_epochs=1,
+        finish_epochs=1,
+        lr=2e-3,
+        steps=3,
+        step_ratio=1.5,
+        solver=solver,
+    )
+    plan = _plan(30.0)
+    seen = []
+
+    def arrays_live(masks):
+        seen.append({name: mask.clone() for name, mask in masks.items()})
+        return {"live": sum(int(mask.sum()) for mask in masks.values())}
+
+    made = compress(
+        convolutional, Plan(layers=plan.layers, budgets=plan.budgets, schedule=schedule), batches, evaluate,
+        cost=arrays_live,
+    )  # fmt: skip
+    assert made.violations() == {"levels": 0, "constraints": 0}
+    assert _arrays_of(made.model) <= 30
+    limits = made.choices.groupby("epoch", sort=True)["limit"].max().unique()
+    assert limits.tolist() == [67.5, 45.0, 30.0]
+    assert (made.choices["total"] <= made.choices["limit"]).all()
+    # A later round keeps nothing that an earlier one had cut.
+    decided = [seen[number] for number in np.flatnonzero(made.history["stage"] == "retrain")]
+    for before, after in pairwise(decided):
+        assert all(not bool((after[name] & ~before[name]).any()) for name in after)
+
+
+def test_a_relaxed_limit_ends_at_the_unpruned_cost():
+    budget = _plan(30.0).budgets[0]
+    assert relaxed_budget(budget, 1.5, {}).limit == 45.0
+    assert relaxed_budget(budget, 1e6, {}).limit == budget.largest
+    assert relaxed_budget(replace(budget, limit=1e5), 2.0, {}).limit == 1e5
 
 
 class StoppedError(Exception):

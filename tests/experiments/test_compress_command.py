@@ -41,7 +41,14 @@ def test_the_placed_network_takes_no_more_arrays_than_asked(capsys, tmp_path):
     assert made.violations() == {"levels": 0, "constraints": 0}
     assert json.loads((out / "plan.json").read_text())["budgets"][0]["limit"] == 14
     assert (pd.read_csv(out / "choices.csv")["total"] <= 14).all()
-    # The same command reads it again; run goes on from it in the same folder.
+
+
+@pytest.mark.slow
+def test_the_same_command_reads_a_finished_compression_and_run_goes_on_from_it(capsys, tmp_path):
+    args = ["compress", "digits", *FAST, "--target-arrays", "14", "--out", "o"]
+    assert command(args) == 0
+    captured, out = capsys.readouterr(), tmp_path / "o"
+    placement = Placement.load(out / "placement")
     assert command([*args, "-q"]) == 0
     assert capsys.readouterr().out == captured.out
     before = (out / "state" / "compressed" / "done.json").stat().st_mtime_ns
