@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 
 from admm import distributed, pins, relatives, retrain, solver
 from admm import state as states
-from admm.compressed import HISTORY, RESIDUALS, Compressed, history_table, total
-from admm.constraints import GlobalBudget
+from admm.compressed import CHOICES, HISTORY, RESIDUALS, Compressed, history_table, total
+from admm.constraints import Shared, Solution
 from admm.distill import Teacher
 from admm.epoch import DivergenceError, Loss, mean_loss, own_randomness, train_epoch
 from admm.layers import Layer, masks_of, resolve, resolve_budgets
@@ -200,6 +200,7 @@ class _Run:
             stages=accuracy,
             layers={name: layer.plan() for name, layer in self.layers.items()},
             budgets=self.budgets,
+            choices=pd.DataFrame(self.state.choices, columns=list(CHOICES)),
         )
         violations = compressed.violations()
         if any(violations.values()):
@@ -254,7 +255,7 @@ class _Run:
         """The layers as this stage sees them: with as many groups as its round of pruning leaves."""
         return {name: relaxed_layer(layer, stage.relax) for name, layer in self.layers.items()}
 
-    def _staged_budgets(self, stage: Stage) -> tuple[GlobalBudget, ...]:
+    def _staged_budgets(self, stage: Stage) -> tuple[Shared, ...]:
         return tuple(relaxed_budget(budget, stage.relax, self.layers) for budget in self.budgets)
 
     def _copies(self, stage: Stage) -> dict[str, solver.Copies]:
@@ -286,10 +287,12 @@ class _Run:
 
     def _supports(self, stage: Stage) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What pruning keeps of the weights as they are, and the signs that polarised layers get."""
-        layers = self._staged(stage)
+        layers, budgets = self._staged(stage), self._staged_budgets(stage)
         weights = {name: layer.weight.detach() for name, layer in layers.items()}
         signs = {name: s for name, layer in layers.items() if (s := layer.signs(weights[name])) is not None}
-        masks = masks_of(layers, weights, signs, self._staged_budgets(stage))
+        solutions: list[Solution] = []
+        masks = masks_of(layers, weights, signs, budgets, solutions)
+        self.state.account(stage.name, len(self.state.rows), budgets, solutions)
         return self._within(masks), signs
 
     def _within(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -408,7 +411,11 @@ class _Run:
             return []
 
         def choose() -> dict[str, Tensor]:
-            return self._within(solver.choose(state.copies, self._staged_budgets(stage) if stage.prune else ()))
+            budgets = self._staged_budgets(stage) if stage.prune else ()
+            solutions: list[Solution] = []
+            live = solver.choose(state.copies, budgets, solutions)
+            state.account(stage.name, number, budgets, solutions)
+            return self._within(live)
 
         loss = math.nan
         if state.surrogate is not None:

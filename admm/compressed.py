@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -16,20 +16,21 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from admm import checkpoint
-from admm.constraints import GlobalBudget, nearest
+from admm.constraints import Shared, nearest
 from admm.plan import LayerPlan
 from admm.solver import Residuals
 from crossbar.levels import LevelGrid
 from hwmodels.errors import UserError
 
 NAME = "compressed"
-BUDGETS = TypeAdapter(tuple[GlobalBudget, ...])
+BUDGETS = TypeAdapter(tuple[Shared, ...])
 
 HISTORY = (
     "stage", "epoch", "loss", "accuracy", "rho",
     "primal_prune", "dual_prune", "primal_quantise", "dual_quantise", "kept",
 )  # fmt: skip
 RESIDUALS = ("stage", "epoch", "rho", "layer", "copy", "primal", "dual", "norm", "primal_relative", "dual_relative")
+CHOICES = ("stage", "epoch", "layer", "rows", "cols", "cost", "total", "limit", "kept", "bound", "exact")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,9 @@ class Compressed:
     stages: accuracy "pruned" (pruned and retrained, weights still free) and "quantised" (the final model; the
         same number when nothing is quantised).
     layers: module name → the constraints that hold there; budgets: those that several layers share.
+    choices: a row per projection on a hardware budget and layer: stage, epoch, layer, the rows and columns that stay,
+        cost (the layer's) and total (of all), the budget's limit, the measure that is kept along the stated orders, the
+        Lagrangian bound of it over the budget's options, and whether the choice is known to be the best of them.
     """
 
     model: nn.Module
@@ -57,7 +61,8 @@ class Compressed:
     residuals: pd.DataFrame
     stages: dict[str, float]
     layers: dict[str, LayerPlan]
-    budgets: tuple[GlobalBudget, ...] = ()
+    budgets: tuple[Shared, ...] = ()
+    choices: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CHOICES)))
 
     def violations(self) -> dict[str, int]:
         """What does not hold: {"levels": …, "constraints": …}, both 0 for a sound result.
@@ -93,6 +98,7 @@ class Compressed:
                 "grids": {name: grid_tree(grid) for name, grid in self.grids.items()},
                 "history": self.history.to_dict("records"),
                 "residuals": self.residuals.to_dict("records"),
+                "choices": self.choices.to_dict("records"),
                 "stages": self.stages,
                 "layers": json.dumps(plans),
                 "budgets": json.dumps(BUDGETS.dump_python(self.budgets, mode="json")),
@@ -127,6 +133,7 @@ class Compressed:
             stages=state["stages"],
             layers=layers,
             budgets=BUDGETS.validate_json(state.get("budgets", "[]")),
+            choices=pd.DataFrame(state.get("choices", []), columns=list(CHOICES)),
         )
 
 

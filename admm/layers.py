@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from admm.constraints import GlobalBudget, Joint, Pattern, Polarised, Prune, Values, nested_mask
+from admm.constraints import Budget, Joint, Pattern, Polarised, Prune, Shared, Solution, Values, nested_mask
 from admm.constraints.levels import Scaled
 from admm.plan import LayerPlan, Plan
 from hwmodels.errors import UserError, unknown
@@ -96,7 +96,7 @@ def resolve(plan: Plan, model: nn.Module) -> dict[str, Layer]:
     return layers
 
 
-def resolve_budgets(plan: Plan, model: nn.Module) -> tuple[GlobalBudget, ...]:
+def resolve_budgets(plan: Plan, model: nn.Module) -> tuple[Shared, ...]:
     """The plan's shared budgets with module names in the place of patterns.
 
     Raises UserError for a pattern that matches nothing and a budget that the layers' shapes cannot meet.
@@ -113,13 +113,24 @@ def masks_of(
     layers: Mapping[str, Layer],
     targets: Mapping[str, Tensor],
     signs: Mapping[str, Tensor],
-    budgets: tuple[GlobalBudget, ...] = (),
+    budgets: tuple[Shared, ...] = (),
+    solutions: list[Solution] | None = None,
 ) -> dict[str, Tensor]:
-    """What pruning keeps of each layer's target: its own sets first, then the budgets that layers share."""
+    """What pruning keeps of each layer's target: its own sets first, then the budgets that layers share.
+
+    solutions: gets the account of every hardware budget.
+    """
     masks = {name: layers[name].mask(target, signs.get(name)) for name, target in targets.items()}
     for budget in budgets:
         left = {name: targets[name].masked_fill(~masks[name], 0) for name in budget.layers}
-        found = budget.masks(left, {name: layers[name].groups for name in left})
+        groups = {name: layers[name].groups for name in left}
+        if isinstance(budget, Budget):
+            solved = budget.solve(left, groups)
+            found = solved.masks
+            if solutions is not None:
+                solutions.append(solved)
+        else:
+            found = budget.masks(left, groups)
         masks |= {name: masks[name] & mask for name, mask in found.items()}
     return masks
 
@@ -128,12 +139,15 @@ def _with_library(constraint: Prune, layer: Layer) -> Prune:
     return constraint.chosen(layer.weight, layer.groups) if isinstance(constraint, Pattern) else constraint
 
 
-def _budgets(plan: Plan, model: nn.Module, modules: dict[str, nn.Module]) -> tuple[GlobalBudget, ...]:
-    found = []
+def _budgets(plan: Plan, model: nn.Module, modules: dict[str, nn.Module]) -> tuple[Shared, ...]:
+    found: list[Shared] = []
     for budget in plan.budgets:
         for pattern in budget.layers:
             if not any(fnmatchcase(name, pattern) for name in modules):
                 raise _unmatched(pattern, model, modules)
+        if isinstance(budget, Budget):  # it names its layers one by one
+            found.append(budget)
+            continue
         names = tuple(name for name in modules if any(fnmatchcase(name, pattern) for pattern in budget.layers))
         found.append(replace(budget, layers=names))
     return tuple(found)

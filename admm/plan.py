@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
-from admm.constraints import GlobalBudget, Levels, Prune, Values
+from admm.constraints import Levels, Prune, Shared, Values
 from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Positive
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Plan:
     """
 
     layers: tuple[LayerPlan, ...] = ()
-    budgets: tuple[GlobalBudget, ...] = ()
+    budgets: tuple[Shared, ...] = ()
     order: Order = "joint"
     schedule: Schedule = Schedule()
 
@@ -166,7 +166,7 @@ class Plan:
         quantise: bool = True,
         order: Order = "joint",
         schedule: Schedule | None = None,
-        budgets: Sequence[GlobalBudget] = (),
+        budgets: Sequence[Shared] = (),
         joint: bool = False,
     ) -> Plan:
         """A plan for a crossbar: all convolutions and linear layers on the array's weight levels.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from admm.constraints import NM, ColumnBalanced, GlobalBudget, Groups, Prune
+from admm.constraints import NM, Budget, ColumnBalanced, Groups, Prune, Shared
 from admm.layers import Layer
 
 
@@ -35,10 +35,16 @@ def relaxed(constraint: Prune, factor: float, layer: Layer) -> Prune:
     return constraint
 
 
-def relaxed_budget(budget: GlobalBudget, factor: float, layers: Mapping[str, Layer]) -> GlobalBudget:
-    """A shared budget with `factor` times the groups (or weights), rounded up, all of them at most."""
+def relaxed_budget(budget: Shared, factor: float, layers: Mapping[str, Layer]) -> Shared:
+    """A shared budget with `factor` times the groups (or weights), rounded up, all of them at most.
+
+    A hardware budget gets `factor` times its limit, what the unpruned layers cost at most: rounds that leave a constant
+    ratio of groups leave the same ratio of the cost, down to the limit itself.
+    """
     if factor == 1:
         return budget
+    if isinstance(budget, Budget):
+        return replace(budget, limit=min(factor * budget.limit, max(budget.limit, budget.largest)))
     members = [layers[name] for name in budget.layers]
     if budget.cost == "weights":
         total = sum(layer.weight.numel() for layer in members)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from admm.constraints import GlobalBudget, nearest
+from admm.constraints import Shared, Solution, nearest
 from admm.layers import Layer, masks_of
 
 
@@ -103,8 +103,13 @@ def pull(copies: Copies, rho: float) -> None:
         weight.grad.add_((w - copies.z + copies.v).masked_fill_(~copies.live, 0), alpha=rho)
 
 
-def choose(copies: Mapping[str, Copies], budgets: tuple[GlobalBudget, ...] = ()) -> dict[str, Tensor]:
-    """What the Y-steps of all layers keep of W + U; signs of fragments are chosen anew where their time has come."""
+def choose(
+    copies: Mapping[str, Copies], budgets: tuple[Shared, ...] = (), solutions: list[Solution] | None = None
+) -> dict[str, Tensor]:
+    """What the Y-steps of all layers keep of W + U; signs of fragments are chosen anew where their time has come.
+
+    solutions: gets the account of every hardware budget.
+    """
     targets = {}
     for name, each in copies.items():
         if each.u is not None:
@@ -113,7 +118,8 @@ def choose(copies: Mapping[str, Copies], budgets: tuple[GlobalBudget, ...] = ())
             if each.layer.polarised and each.updates % each.layer.polarised.refresh == 0:
                 each.signs = each.layer.signs(targets[name])
     layers = {name: copies[name].layer for name in targets}
-    return masks_of(layers, targets, {name: s for name in targets if (s := copies[name].signs) is not None}, budgets)
+    signs = {name: s for name in targets if (s := copies[name].signs) is not None}
+    return masks_of(layers, targets, signs, budgets, solutions)
 
 
 def update(copies: Copies, rho: float, live: Tensor | None = None) -> list[Residuals]:

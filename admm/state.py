@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from admm import checkpoint
 from admm.compressed import grid_tree, tree_grid
+from admm.constraints import Budget, Shared, Solution
 from admm.layers import Layer
 from admm.plan import Plan
 from admm.relatives import Surrogate
@@ -34,7 +35,7 @@ class State:
     best: lowest training loss of the projected model in stage "finish", and that model's state;
     stopped: whether the stage's ADMM has converged before its last epoch; surrogate: where SLR stands;
     pins: what pinned weights are in this stage, see `pins`;
-    rows, residuals: the histories so far; accuracy: the stage accuracies known so far.
+    rows, residuals, choices: the histories so far; accuracy: the stage accuracies known so far.
     """
 
     rho: float
@@ -50,6 +51,7 @@ class State:
     pins: dict[str, Tensor] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     residuals: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[dict[str, Any]] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
 
     def live(self, name: str) -> Tensor:
@@ -65,6 +67,16 @@ class State:
                 "dual_relative": r.dual / r.norm if r.norm else math.nan,
             }
             self.residuals.append({"stage": stage, "epoch": epoch, "rho": self.rho, **vars(r), **relative})
+
+    def account(self, stage: str, epoch: int, budgets: Sequence[Shared], solutions: Sequence[Solution]) -> None:
+        """Add what the projections on hardware budgets chose, a row for each layer."""
+        limits = [budget.limit for budget in budgets if isinstance(budget, Budget)]
+        for limit, solved in zip(limits, solutions, strict=True):
+            choice = solved.choice
+            whole = {"total": choice.cost, "limit": limit, "kept": choice.value, "bound": choice.bound}
+            for layer, option in solved.options.items():
+                row = {"stage": stage, "epoch": epoch, "layer": layer, **option._asdict(), **whole}
+                self.choices.append(row | {"exact": choice.exact})
 
 
 def save(

@@ -28,6 +28,9 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
 
   run CONFIG [--out DIR] [--data-dir DIR] [--seed N] [--section.key VALUE …]
                         train, compress, place, simulate, price and report; interrupted, it goes on where it was
+  compress CONFIG --target-area 0.05mm2 | --target-power 10mW | --target-energy 2uJ | --target-arrays 40
+                  | --target-reduction 10 | --accuracy-floor 0.98
+                        the first half of run: compress until the chip meets one target, without ratios set by hand
   sweep CONFIG --out DIR [--workers N | --scheduler ADDRESS] [--store DIR] [--retry-failed]
                         the same for every point of the file's [sweep], its work shared; interrupted, it goes on
   store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
@@ -98,6 +101,7 @@ def command(args: list[str]) -> int:
 def _dispatch(args: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "run": _run,
+        "compress": _compress,
         "sweep": _sweep,
         "store": _store,
         "report": _report,
@@ -139,6 +143,12 @@ def _run(args: list[str]) -> int:
     if flags.data_dir is not None:
         config = replace(config, data=replace(config.data, dir=str(flags.data_dir)))
     return _run_config(config, path.stem if path else "run", flags, shlex.join(["ohmweave", "run", *args]))
+
+
+def _compress(args: list[str]) -> int:
+    from experiments import compress_command
+
+    return compress_command.run(args)
 
 
 def _run_config(config: Config, name: str, flags: _Run, command_line: str) -> int:

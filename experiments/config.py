@@ -24,6 +24,9 @@ Keep = Annotated[int, Strict(), Field(ge=1)] | Annotated[float, Strict(), Field(
 """How many groups to keep: a whole number counts them, a number with a point is a fraction (0 < x ≤ 1)."""
 
 
+Counted = Literal["filter", "channel", "column", "block", "kernel", "array_row", "array_column", "unstructured"]
+COUNTED_KEYS: tuple[str, ...] = get_args(Counted)
+"""Keys of [compress.prune] that set by hand how many groups stay."""
 Lsb = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 """A finite number of converter steps, of either sign."""
 
@@ -130,9 +133,7 @@ class Prune:
 class Budget:
     """One pruning budget that all layers of a pattern share: where to prune is decided by the weights."""
 
-    kind: Literal["filter", "channel", "column", "block", "kernel", "array_row", "array_column", "unstructured"] = (
-        "unstructured"
-    )
+    kind: Counted = "unstructured"
     """What is counted; blocks and array rows and columns have the size of [crossbar]."""
     keep: Keep = 1.0
     """How many to keep over all the layers."""
@@ -217,6 +218,14 @@ class Compress:
     """What to keep, by layer name or pattern: [compress.prune.conv2], ["compress.prune.features.*"]."""
     budget: dict[str, Budget] = field(default_factory=dict)
     """Budgets that layers share, by pattern of their names: [compress.budget."conv*"]."""
+    target: Literal["area", "power", "energy", "arrays", "reduction"] | None = None
+    """What the whole chip may cost; what each layer keeps is found by the optimiser, not by ratios."""
+    limit: Annotated[int, Strict(), Field(ge=1)] | Annotated[str, Strict()] | Annotated[float, Strict()] | None = None
+    """The most that the target may come to, with its unit: "0.05mm2", "10mW", "2uJ", 40 (arrays), 10 (reduction)."""
+    measure: Literal["energy", "share"] = "energy"
+    """What pruning towards a target loses least of: the weights' squares, or their share of each layer's own sum."""
+    accuracy_floor: Fraction | None = None
+    """Least accuracy on held-out training samples; without a limit, the smallest that keeps it is searched."""
 
 
 @_section

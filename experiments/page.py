@@ -93,6 +93,8 @@ def _asked_compression(record: Record) -> str:
     prune = {name: kinds for name, kinds in (section.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
     plan += [_budget_words(pattern, budget) for pattern, budget in (section.get("budget") or {}).items()]
+    if section.get("target"):
+        plan.append(_target_words(section))
     levels = "moves the weights that stay to the conductance levels" if section.get("quantise") else ""
     if plan:
         return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}."
@@ -118,6 +120,18 @@ _BOUNDS: dict[str, Callable[[Any], str]] = {
     "polarised": lambda fragment: f"one sign in every fragment of {plural(fragment, 'weight')}",
 }
 _DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh")
+
+
+def _target_words(section: Mapping[str, Any]) -> str:
+    """What the rows and columns that each layer keeps were chosen for."""
+    kind, limit = section["target"], section.get("limit")
+    if limit is None:
+        floor = share(section["accuracy_floor"])
+        return (
+            f"in each layer the rows and columns of the least {kind} found that gets {floor} of held-out samples right"
+        )
+    chip = f"{limit} times fewer weights" if kind == "reduction" else f"a chip of at most {limit}"
+    return f"in each layer the rows and columns that {chip}{' arrays' if kind == 'arrays' else ''} leaves room for"
 
 
 def _plan_words(where: str, kinds: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from admm import Compressed
-from experiments import record, report, stages
+from experiments import budget_record, floor_search, record, report, stages
 from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
@@ -29,6 +29,7 @@ from mapping import Placement
 
 SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
 DENSE, COMPRESSED = "state/dense/done.json", "state/compressed/done.json"
+TRIED = f"state/compressed/{floor_search.TRIED}"
 
 
 def run(config: Config, out: Path, *, name: str, command: str, progress: Progress) -> dict[str, Any]:
@@ -64,6 +65,23 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
             report.write(made, tables, out, formats=config.report.figures)
             folder.write(RESULT, made)
             task.advance()
+    return made
+
+
+def compress(config: Config, out: Path, *, name: str, command: str, progress: Progress) -> dict[str, Any]:
+    """The first stages of `run`: train, compress, place and price, and write what compression found.
+
+    `run` with the same configuration in the same folder goes on from here. Returns the record that `compress.json`
+    holds. Raises UserError as `run`.
+    """
+    setup = prepare(config, name, progress)
+    with RunFolder(out, config, name, inputs(config)) as folder:
+        dense = _dense(setup, folder, progress)
+        compressed = _compress(setup, folder, dense.network, progress)
+        placement = _place(setup, folder, compressed, progress)
+        _, cost = _price(setup, folder, dense.network, placement, progress)
+        made = budget_record.build(setup, compressed, cost, command, dense.accuracy, folder.read(TRIED))
+        budget_record.write(made, compressed, setup.plan, out)
     return made
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from admm import Compressed
 from crossbar import ArraySpec
 from experiments import converter_report, tornado
+from experiments.budget_record import budget_account
+from experiments.floor_search import held_out_accuracy
 from experiments.report import SCHEMA
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -105,7 +107,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "assumptions": assumptions(setup, outcome),
         "sources": sources(setup, outcome),
     }
-    tables = {
+    tables: dict[str, pd.DataFrame] = {
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
         "layers": layers,
@@ -118,6 +120,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
+    if len(compressed.choices):
+        tables["choices"] = compressed.choices
     return record, tables
 
 
@@ -210,12 +214,28 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
             f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
             f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
         )
+    found += _missed(setup, outcome)
     if len(outcome.seeds) == 1:
         found.append("One chip was simulated: there is no interval over devices.")
     found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
     if setup.array.device.unverified:
         fields = ", ".join(setup.array.device.unverified)
         found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
+    return found
+
+
+def _missed(setup: Setup, outcome: Outcome) -> list[str]:
+    """A sentence each where the placed network takes more than the target allows, or misses the accuracy floor."""
+    if setup.target is None:
+        return []
+    found, floor = [], setup.config.compress.accuracy_floor
+    account = budget_account(setup, setup.target, outcome.compressed, outcome.cost["placed"])
+    if not account["met"]:
+        found.append(
+            f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
+        )
+    if floor is not None and (reached := held_out_accuracy(setup, outcome.compressed.model)) < floor:
+        found.append(f"The accuracy floor of {floor:g} is missed: {reached:.4f} of the held-out samples are right.")
     return found
 
 

@@ -7,6 +7,7 @@ before the first stage runs, and before anything is written.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,26 @@ from admm.constraints import (
     Kernel,
     Pattern,
     Polarised,
+    Shared,
     Unstructured,
 )
 from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
-from experiments import data, models
+from experiments import data, models, targets
 from experiments.config import Config, Prune
 from experiments.pricing import Pricing
 from experiments.progress import Progress
+from experiments.target_cost import ChipCost
+from experiments.targets import Target
 from hwmodels import Device, conductances_at
 from hwmodels.errors import UserError
 from mapping import Conditions
 from mapping.trace import trace
+
+HELD_OUT = 0.1
+"""Share of the training samples that an accuracy floor is measured on; nothing is trained on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,7 @@ class Setup:
     baseline: ArraySpec
     pricing: Pricing
     plan: Plan
+    target: Target | None
     compression_epochs: int
     calibration: Tensor
     conditions: Conditions
@@ -65,7 +73,7 @@ class Setup:
     def batches(self, part: data.Part) -> data.Batches:
         """Training batches (shuffled, augmented) or test batches of the run."""
         config = self.config
-        if part != "train":
+        if part != "train":  # the test or the held-out samples
             return self.dataset.batches(part, config.simulate.batch_size)
         augment = None if config.train.augment == "none" else config.train.augment
         return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
@@ -89,6 +97,8 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
     dataset = load_data(config, progress) if dataset is None else dataset
+    if config.compress.accuracy_floor is not None:
+        dataset = dataset.split(HELD_OUT, seed=config.seed)
     network = models.build(
         config.network.name,
         in_channels=dataset.channels,
@@ -102,7 +112,13 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     if config.hardware.frame_rate_hz is not None:
         # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
         pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
-    plan = compression_plan(config, array)
+    target = asked_target(config)
+    budgets: list[Shared] = []
+    if target is not None:
+        budgets.append(
+            ChipCost.of(network, pricing, array, baseline, calibration).budget(target, config.compress.measure)
+        )
+    plan = compression_plan(config, array, budgets)
     planned = stages(plan, resolve(plan, network).values())
     resolve_budgets(plan, network)
     return Setup(
@@ -114,6 +130,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         baseline=baseline,
         pricing=pricing,
         plan=plan,
+        target=target,
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
         conditions=conditions,
@@ -205,8 +222,31 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
         ) from None
 
 
-def compression_plan(config: Config, array: ArraySpec) -> Plan:
-    """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer."""
+def asked_target(config: Config) -> Target | None:
+    """The hardware target of [compress]; raises UserError where ratios set by hand stand beside it."""
+    section = config.compress
+    target = targets.of_keys(section.target, section.limit, section.accuracy_floor)
+    if target is None:
+        return None
+    by_hand = [f"compress.budget.{pattern}" for pattern in section.budget]
+    by_hand += [
+        f"compress.prune.{pattern}.{kind}"
+        for pattern, choice in section.prune.items()
+        for kind in COUNTED
+        if getattr(choice, kind) is not None
+    ]
+    if by_hand:
+        raise UserError(
+            f"compress.target finds by itself what each layer keeps; take {', '.join(by_hand)} away, or the target."
+        )
+    return target
+
+
+def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] = ()) -> Plan:
+    """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer.
+
+    shared: further budgets, of a hardware target.
+    """
     section = config.compress
     prune = {
         pattern: _polarised(constraints(choice, array, pattern), array, pattern)
@@ -214,7 +254,7 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
     }
     if array.encoding == "polarised":
         prune.setdefault("*", _polarised((), array, "*"))
-    budgets = [
+    budgets: list[Shared] = [
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
     ]
@@ -226,7 +266,7 @@ def compression_plan(config: Config, array: ArraySpec) -> Plan:
             quantise=section.quantise,
             order=section.order,
             schedule=schedule,
-            budgets=budgets,
+            budgets=[*budgets, *shared],
             joint=section.rank == "gain",
         )
     except ValidationError as error:

@@ -19,7 +19,7 @@ import admm
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
-from experiments import training
+from experiments import floor_search, training
 from experiments.progress import Progress
 from experiments.setup import Setup
 from hwmodels import Estimate
@@ -86,9 +86,24 @@ def _epoch_text(row: dict[str, Any]) -> str:
 
 
 def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
-    """Compress the trained network with ADMM, purify it where asked to, and write the result into the folder."""
+    """Compress the trained network with ADMM, purify it where asked to, and write the result into the folder.
+
+    With a target and an accuracy floor but no limit, the least limit that keeps the floor is searched; what purifying
+    takes then is not held against the floor again.
+    """
+    if setup.target is not None and setup.target.limit is None:
+        compressed = floor_search.smallest(setup, folder, network, test_accuracy(setup), _tiles(setup), progress)
+    else:
+        compressed = _compress_once(setup, network, folder, progress)
+    if setup.config.compress.purify is not None:
+        compressed = _purified(setup, compressed, setup.config.compress.purify, progress)
+    compressed.save(folder)
+    return compressed
+
+
+def _compress_once(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
     with progress.task("Compressing", setup.compression_epochs) as task:
-        compressed = admm.compress(
+        return admm.compress(
             network,
             setup.plan,
             progress.track(setup.compression_batches(), "epoch"),
@@ -98,10 +113,6 @@ def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress)
             on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
             cost=_tiles(setup),
         )
-    if setup.config.compress.purify is not None:
-        compressed = _purified(setup, compressed, setup.config.compress.purify, progress)
-    compressed.save(folder)
-    return compressed
 
 
 def _tiles(setup: Setup) -> Callable[[Masks], dict[str, float]]:

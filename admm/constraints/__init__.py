@@ -13,6 +13,9 @@ from admm.constraints.groups import Filter as Filter
 from admm.constraints.groups import Groups as Groups
 from admm.constraints.groups import Kernel as Kernel
 from admm.constraints.groups import Unstructured as Unstructured
+from admm.constraints.hardware_budget import Budget as Budget
+from admm.constraints.hardware_budget import Option as Option
+from admm.constraints.hardware_budget import Solution as Solution
 from admm.constraints.joint import Joint as Joint
 from admm.constraints.kinds import Counted as Counted
 from admm.constraints.kinds import Prune as Prune
@@ -29,4 +32,5 @@ from admm.constraints.quantisers import Binary as Binary
 from admm.constraints.quantisers import PowerOfTwo as PowerOfTwo
 from admm.constraints.quantisers import Ternary as Ternary
 from admm.constraints.quantisers import Uniform as Uniform
+from admm.constraints.shared import Shared as Shared
 from admm.constraints.support import Support as Support

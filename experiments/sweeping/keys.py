@@ -3,12 +3,18 @@
 A key is the hash of the values that the stage reads and of the keys of the stages before it. What is read was settled
 by reasoning, stage by stage (docs/sweeps.md has the table), and a test holds every key of the configuration to it:
 
-- dense: the network, its data, [train], the seed, and the batch that accuracies are measured with;
-- compressed: dense, the compression plan (constraints, levels of the array, schedule) and its batch size;
+- dense: the network, its data, [train], the seed, the batch that accuracies are measured with, and whether samples are
+  held out for an accuracy floor;
+- compressed: dense, the compression plan (constraints, levels of the array, schedule) and its batch size, purification
+  with its calibration images; with a hardware target, that target and all that options are priced with: the arrays,
+  the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and for power the
+  frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size only;
 - placement: compressed, the shape of the arrays, how weights stand on cells, nominal conductances, wires, how inputs
-  are driven, whether there are converters and how their range is found, the calibration images;
+  are driven, whether there are converters and how their range is found (and by which of them, where each has its own),
+  the calibration images;
 - baseline: the same of the dense network on the baseline's arrays;
-- chips: placement, the device with its errors, the bits of the converters, the conditions of reading;
+- chips: placement, the device with its errors, the bits of the converters and their errors (with how many columns share
+  one, as each errs by itself), the conditions of reading;
 - cost: placement and baseline, the bits of the converters and how many columns share one, read time and voltage, the
   writing of the device, the library's content and [hardware].
 """
@@ -27,12 +33,22 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from admm import Plan
+from admm.constraints import Budget, Option
 from crossbar import ArraySpec
 from experiments import data
 from experiments.config import Config
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
-from experiments.setup import array_spec, baseline_spec, compression_plan, device, inputs, read_conditions
+from experiments.setup import (
+    HELD_OUT,
+    array_spec,
+    asked_target,
+    baseline_spec,
+    compression_plan,
+    device,
+    inputs,
+    read_conditions,
+)
 from hwmodels import Device, Library
 
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
@@ -44,10 +60,23 @@ REVISIONS: dict[Stage, int] = {"dense": 1, "compressed": 1, "baseline": 1, "plac
 _TEXT = ("name", "technology", "description", "sources", "unverified")
 """Fields of a device that only people read."""
 
-_NOT_PLACED = ("adc_bits", "adc_errors", "dac_errors", "cols_per_adc", "t_read_s")
-"""Fields of an array that neither placing nor calibrating reads, but for the exceptions in `_placement_values`."""
+_PLACED_FIELDS = (
+    "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_subtraction", "pair_layout",
+    "offset_correction", "fragment", "input_bits", "dac_bits", "signed_inputs", "input_range", "input_percentile",
+    "input_full_scale", "r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm", "both_ends",
+    "unused_rows", "wire_model",
+)  # fmt: skip
+"""Fields of an array that placing and calibrating read as they are."""
+_RANGE_FIELDS = ("adc_range", "adc_percentile", "adc_range_per")
+"""Those that they read where there are converters."""
+_LEVEL_FIELDS = (
+    "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_layout", "offset_correction",
+    "fragment",
+)  # fmt: skip
+"""Those that a compression plan can depend on, beside the conductances."""
+_AIM = Budget(options={"chip": (Option(1, 1, 1.0),)}, limit=1.0)
+"""Stands in a plan for the budget of a hardware target, which only a network's shapes give."""
 
-_ARRAY = TypeAdapter(ArraySpec)
 _DEVICE = TypeAdapter(Device)
 _LIBRARY = TypeAdapter(Library)
 _PLAN = TypeAdapter(Plan)
@@ -103,7 +132,10 @@ class KeyMaker:
         """
         array, baseline = self.arrays(config)
         dense = _stage("dense", self._dense_values(config))
-        compressed = _stage("compressed", {"dense": dense, **self._plan_values(config, array)})
+        compressed = _stage(
+            "compressed",
+            {"dense": dense, **self._plan_values(config, array), **self._target_values(config, array, baseline)},
+        )
         calibration = config.simulate.calibration_samples
         placement = _stage("placement", {"network": compressed, **_placement_values(array, calibration)})
         unpruned = _stage("baseline", {"network": dense, **_placement_values(baseline, calibration)})
@@ -111,9 +143,12 @@ class KeyMaker:
         chips = {
             "placement": placement,
             "device": self._device_values(array.device),
-            "converters": [_electrical(array)[name] for name in ("adc_bits", "adc_errors", "dac_errors")],
-            "columns_per_converter": None if array.adc_errors is None else array.columns_per_converter,
-            "conditions": asdict(conditions),
+            "adc_bits": array.adc_bits,
+            "converter_errors": None
+            if array.adc_errors is None
+            else [asdict(array.adc_errors), array.columns_per_converter],
+            "driver_errors": None if array.dac_errors is None else asdict(array.dac_errors),
+            "conditions": [conditions.t_s, conditions.temperature_k, conditions.read_noise],
         }
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
@@ -145,7 +180,7 @@ class KeyMaker:
         return Pricing(section=section, library=known.library, array=array)
 
     def _once(self, what: str, named: Any, make: Any) -> Any:
-        key = what + json.dumps(named, sort_keys=True)
+        key = what + json.dumps(named, sort_keys=True, default=repr)
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
@@ -160,6 +195,7 @@ class KeyMaker:
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
             "test_batch": config.simulate.batch_size,
+            "held_out": None if config.compress.accuracy_floor is None else HELD_OUT,
         }
 
     def _content(self, name: str, folder: str | None) -> str | None:
@@ -169,14 +205,33 @@ class KeyMaker:
         return self._data[key]
 
     def _plan_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
-        named = [repr(config.compress), _electrical(array), array.device.level_conductances().tolist()]
+        section = config.compress
+        named = [repr(section), _some(array, _LEVEL_FIELDS), array.device.level_conductances().tolist()]
+        shared = () if section.target is None else (_AIM,)
         plan = self._once(
-            "plan", named, lambda: digest(_PLAN.dump_python(compression_plan(config, array), mode="json"))
+            "plan", named, lambda: digest(_PLAN.dump_python(compression_plan(config, array, shared), mode="json"))
         )
-        values = {"plan": plan, "batch_size": config.compress.batch_size or config.train.batch_size}
-        if config.compress.purify is None:
+        purify = None if section.purify is None else [section.purify, config.simulate.calibration_samples]
+        return {"plan": plan, "batch_size": section.batch_size or config.train.batch_size, "purify": purify}
+
+    def _target_values(self, config: Config, array: ArraySpec, baseline: ArraySpec) -> dict[str, Any]:
+        target, section = asked_target(config), config.compress
+        if target is None:
+            return {}
+        values = {
+            "target": [target.kind, target.limit, section.measure],
+            "floor": section.accuracy_floor if target.limit is None else None,
+            "array": [array.rows, array.weight_cols],
+        }
+        if target.kind == "reduction":
             return values
-        return values | {"purify": [config.compress.purify, config.simulate.calibration_samples]}
+        samples = config.simulate.calibration_samples
+        prices = self._cost_values(config, array)
+        rate = prices.pop("frame_rate_hz")
+        del prices["writing"]  # no total that a target limits
+        if target.kind == "power":
+            values["rate"] = _placement_values(baseline, samples) if rate is None else rate
+        return {**values, "priced": prices, "placed": _placement_values(array, samples)}
 
     def _device_values(self, cells: Device) -> dict[str, Any]:
         # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
@@ -203,14 +258,12 @@ class KeyMaker:
 
 
 def _flat(section: Any) -> dict[str, Any]:
-    """The keys of a section, its own sections among them, as plain values."""
-    return asdict(section)
+    """The keys of a section without sections of its own."""
+    return {name: getattr(section, name) for name in section.__dataclass_fields__}
 
 
-def _electrical(array: ArraySpec) -> dict[str, Any]:
-    """The fields of an array besides its device, as plain values."""
-    values = _ARRAY.dump_python(array, mode="json")
-    return {name: value for name, value in values.items() if name != "device"}
+def _some(array: ArraySpec, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(array, name) for name in names}
 
 
 def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
@@ -219,17 +272,13 @@ def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
 
 def _placement_values(array: ArraySpec, calibration: int) -> dict[str, Any]:
     """What placing and calibrating read: of the converters only whether there are any and how their range is found."""
-    device, values = array.device, _electrical(array)
-    for name in _NOT_PLACED:
-        del values[name]
-    if array.adc_range_per == "converter":
-        values["columns_per_converter"] = array.columns_per_converter
+    device = array.device
     return {
-        "array": values,
+        **_some(array, _PLACED_FIELDS),
         "levels_s": device.level_conductances().tolist(),
         "range_s": [device.g_min_s, device.g_max_s],
-        # A range on the grid holds as many steps as the converter has codes.
-        "converters": array.adc_bits if array.adc_range == "grid" else array.adc_bits is not None,
+        "converters": None if array.adc_bits is None else _some(array, _RANGE_FIELDS),
+        "shared": array.columns_per_converter if array.adc_bits and array.adc_range_per == "converter" else None,
         "calibration_samples": calibration,
     }
 

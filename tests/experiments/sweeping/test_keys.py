@@ -52,21 +52,25 @@ TABLE = {
     "compress.lr_schedule": ("constant", COMPRESSION),
     "compress.batch_size": (16, COMPRESSION),
     "compress.rank": ("gain", COMPRESSION),
-    "compress.accumulate": (2, COMPRESSION),
-    "compress.distill": (0.5, COMPRESSION),
-    "compress.distill_temperature": (2.0, COMPRESSION),
-    "compress.precision": ("bfloat16", COMPRESSION),
-    "compress.purify": (0.01, COMPRESSION),
-    "compress.quantise_steps": (2, COMPRESSION),
+    "compress.solver": ("slr", COMPRESSION),
+    "compress.slr_step": (0.5, COMPRESSION),
+    "compress.slr_m": (100.0, COMPRESSION),
+    "compress.slr_r": (0.5, COMPRESSION),
     "compress.rho_rule": ("balance", COMPRESSION),
     "compress.rho_threshold": (5.0, COMPRESSION),
-    "compress.slr_m": (50.0, COMPRESSION),
-    "compress.slr_r": (0.2, COMPRESSION),
-    "compress.slr_step": (0.5, COMPRESSION),
-    "compress.solver": ("slr", COMPRESSION),
-    "compress.step_ratio": (1.5, COMPRESSION),
-    "compress.steps": (3, COMPRESSION),
-    "compress.stop": (1e-3, COMPRESSION),
+    "compress.stop": (0.5, COMPRESSION),
+    "compress.steps": (2, COMPRESSION),
+    "compress.step_ratio": (3.0, COMPRESSION),
+    "compress.quantise_steps": (2, COMPRESSION),
+    "compress.accumulate": (2, COMPRESSION),
+    "compress.precision": ("bfloat16", COMPRESSION),
+    "compress.distill": (0.5, COMPRESSION),
+    "compress.distill_temperature": (2.0, COMPRESSION),
+    "compress.purify": (0.01, COMPRESSION),
+    "compress.target": ("reduction", COMPRESSION),
+    "compress.limit": (20, COMPRESSION),
+    "compress.measure": ("share", COMPRESSION),
+    "compress.accuracy_floor": (0.9, EVERYTHING),  # it takes its samples from training
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
     "crossbar.rows": (64, PLACING),
@@ -74,6 +78,24 @@ TABLE = {
     "crossbar.slices": (2, COMPRESSION),  # the baseline has as many slices as its own bits need
     "crossbar.idle": ("hrs", LEVELS),
     "crossbar.pair_subtraction": ("analog", PLACING),
+    "crossbar.encoding": ("offset", LEVELS),
+    "crossbar.slice_bits": ([2, 2], LEVELS),
+    "crossbar.slice_layout": ("columns", PLACING),
+    "crossbar.pair_layout": ("columns", PLACING),
+    "crossbar.offset_correction": ("analog", PLACING),
+    "crossbar.fragment": (4, COMPRESSION),  # the baseline, not pruned to one sign, stands on pairs
+    "crossbar.signed_inputs": ("twos_complement", PLACING),
+    "crossbar.input_range": (None, PLACING),  # together with its number, below
+    "crossbar.input_percentile": (99.0, PLACING),
+    "crossbar.input_full_scale": (2.0, PLACING),
+    "crossbar.dac_errors.gain": (0.01, CHIPS),
+    "crossbar.adc_errors.gain": (0.01, CHIPS),
+    "crossbar.adc_percentile": (99.0, PLACING),
+    "crossbar.adc_range_per": ("converter", PLACING),
+    "crossbar.r_access_ohm": (1.0, PLACING),
+    "crossbar.both_ends": (True, PLACING),
+    "crossbar.unused_rows": ("grounded", PLACING),
+    "crossbar.wire_model": ("fast", PLACING),
     "crossbar.input_bits": (6, PLACING),
     "crossbar.dac_bits": (2, PLACING),
     "crossbar.adc_bits": (6, CHIPS | COST),
@@ -83,23 +105,6 @@ TABLE = {
     "crossbar.r_bit_ohm": (1.0, PLACING),
     "crossbar.r_source_ohm": (1.0, PLACING),
     "crossbar.r_sink_ohm": (1.0, PLACING),
-    "crossbar.encoding": ("offset", LEVELS),
-    "crossbar.fragment": (4, COMPRESSION),  # the baseline of a polarised chip is one of pairs
-    "crossbar.offset_correction": ("analog", PLACING),
-    "crossbar.pair_layout": ("columns", PLACING),
-    "crossbar.slice_bits": ([2, 2], LEVELS),
-    "crossbar.slice_layout": ("columns", PLACING),
-    "crossbar.signed_inputs": ("twos_complement", PLACING),
-    "crossbar.input_percentile": (99.0, PLACING),
-    "crossbar.input_full_scale": (2.0, PLACING),
-    "crossbar.adc_range_per": ("converter", PLACING),
-    "crossbar.adc_percentile": (99.0, PLACING),
-    "crossbar.adc_errors.offset_lsb": (0.5, CHIPS),
-    "crossbar.dac_errors.gain": (0.05, CHIPS),
-    "crossbar.r_access_ohm": (1.0, PLACING),
-    "crossbar.both_ends": (True, PLACING),
-    "crossbar.unused_rows": ("grounded", PLACING),
-    "crossbar.wire_model": ("fast", PLACING),
     "crossbar.t_read_s": (2e-7, COST),
     "device.preset": ("hfox", LEVELS),
     "device.levels": (4, LEVELS),
@@ -121,23 +126,27 @@ TABLE = {
     "simulate.read_noise": (False, CHIPS),
 }
 BASE = Config().resolved()
+AIM = {"compress.target": "arrays", "compress.limit": 14}
 NEEDS = {
     "compress.quantise": {"compress.prune.fc1.filter": 8},
     "compress.momentum": {"compress.optimizer": "sgd"},
     "compress.quantise_epochs": {"compress.order": "sequential"},
-    "compress.distill_temperature": {"compress.distill": 0.5},
-    "compress.quantise_steps": {"compress.order": "sequential"},
-    "compress.rho_threshold": {"compress.rho_rule": "balance"},
+    "compress.slr_step": {"compress.solver": "slr"},
     "compress.slr_m": {"compress.solver": "slr"},
     "compress.slr_r": {"compress.solver": "slr"},
-    "compress.slr_step": {"compress.solver": "slr"},
-    "compress.step_ratio": {"compress.steps": 3},
-    "crossbar.fragment": {"crossbar.encoding": "polarised"},
+    "compress.rho_threshold": {"compress.rho_rule": "balance"},
+    "compress.step_ratio": {"compress.steps": 2},
+    "compress.quantise_steps": {"compress.order": "sequential"},
+    "compress.distill_temperature": {"compress.distill": 0.5},
+    "compress.target": AIM,
+    "compress.limit": AIM,
+    "compress.measure": AIM,
+    "compress.accuracy_floor": AIM,
     "crossbar.offset_correction": {"crossbar.encoding": "offset"},
-    "crossbar.slice_layout": {"crossbar.slices": 2},
-    "crossbar.input_percentile": {"crossbar.input_range": "percentile", "crossbar.input_percentile": 90.0},
-    "crossbar.input_full_scale": {"crossbar.input_range": "fixed", "crossbar.input_full_scale": 3.0},
-    "crossbar.adc_percentile": {"crossbar.adc_range": "percentile", "crossbar.adc_percentile": 90.0},
+    "crossbar.fragment": {"crossbar.encoding": "polarised"},
+    "crossbar.input_percentile": {"crossbar.input_range": "percentile", "crossbar.input_percentile": 99.9},
+    "crossbar.input_full_scale": {"crossbar.input_range": "fixed", "crossbar.input_full_scale": 1.0},
+    "crossbar.adc_percentile": {"crossbar.adc_range": "percentile", "crossbar.adc_percentile": 99.9},
     "hardware.library": {"crossbar.adc_bits": 4},  # what both libraries list
 }
 
@@ -150,18 +159,13 @@ def changed(changes, base=None):
     return {stage for stage, key in asdict(before).items() if key != asdict(after)[stage]}
 
 
-def test_a_rule_of_ranges_comes_with_its_number():
-    """It cannot change alone, so it has no row in the table."""
-    assert changed({"crossbar.input_range": "fixed", "crossbar.input_full_scale": 3.0}) == PLACING
-
-
 def test_the_table_has_every_key():
     reports = {key for key in all_keys() if key.startswith("report.")}
     in_it = {next((key for key in all_keys() if name == key or name.startswith(f"{key}.")), name) for name in TABLE}
-    assert in_it | {"network.weights", "crossbar.input_range"} | reports == set(all_keys())
+    assert in_it | {"network.weights"} | reports == set(all_keys())
 
 
-@pytest.mark.parametrize("key", [key for key in TABLE if key != "data.name"])
+@pytest.mark.parametrize("key", [key for key, (value, _) in TABLE.items() if value is not None])
 def test_a_key_changes_the_stages_that_read_it(key):
     value, stages = TABLE[key]
     assert changed({key: value}, overlaid(BASE, NEEDS.get(key, {}))) == stages
@@ -171,6 +175,56 @@ def test_an_array_sized_constraint_ties_compression_to_the_array():
     base = overlaid(BASE, {"compress.prune.fc1.block": 0.5})
     assert changed({"crossbar.rows": 64}, base) == EVERYTHING - {"dense"}
     assert changed({"crossbar.adc_bits": 6}, base) == CHIPS | COST
+
+
+@pytest.mark.parametrize("kind", ["area", "power", "energy", "arrays", "reduction"])
+def test_a_hardware_target_ties_compression_to_what_prices_it(kind):
+    limit = {"area": "1mm2", "power": "1mW", "energy": "1uJ"}.get(kind, 10)
+    base = overlaid(BASE, {"compress.target": kind, "compress.limit": limit, "crossbar.adc_bits": 4})
+    priced = COMPRESSION if kind != "reduction" else set()
+    for changes, otherwise in (
+        ({"hardware.library": "forms-32nm"}, COST),
+        ({"hardware.replicas.fc1": 2}, COST),
+        ({"crossbar.cols_per_adc": 16}, COST),
+        ({"crossbar.adc_bits": 5}, CHIPS | COST),
+        ({"simulate.calibration_samples": 64}, PLACING),
+    ):
+        assert changed(changes, base) == otherwise | priced
+    assert changed({"hardware.frame_rate_hz": 10.0}, base) == (COMPRESSION if kind == "power" else COST)
+    assert changed({"hardware.baseline_bits": 5}, base) == {"baseline", "cost"} | (
+        COMPRESSION if kind == "power" else set()
+    )
+    assert changed({"crossbar.rows": 64}, base) == EVERYTHING - {"dense"}
+
+
+def test_a_target_is_known_by_its_value_and_a_floor_only_where_it_decides():
+    base = overlaid(BASE, {"compress.target": "area", "compress.limit": "0.5mm2"})
+    assert changed({"compress.limit": "500000um2"}, base) == NOTHING
+    floored = overlaid(base, {"compress.accuracy_floor": 0.9})
+    assert changed({"compress.accuracy_floor": 0.8}, floored) == NOTHING
+    searched = overlaid(BASE, {"compress.target": "area", "compress.accuracy_floor": 0.9})
+    assert changed({"compress.accuracy_floor": 0.8}, searched) == COMPRESSION
+    assert (
+        changed(
+            {"compress.target": "area", "compress.limit": "1mm2"},
+            overlaid(BASE, {"compress.quantise": False, "compress.prune.*.n_m": "2:4"}),
+        )
+        == COMPRESSION
+    )
+
+
+def test_another_rule_for_the_range_of_inputs_changes_calibration():
+    assert changed({"crossbar.input_range": "percentile", "crossbar.input_percentile": 99.0}) == PLACING
+
+
+def test_what_purifying_reads_reaches_compression():
+    base = overlaid(BASE, {"compress.purify": 0.01})
+    assert changed({"simulate.calibration_samples": 64}, base) == EVERYTHING - {"dense"}
+
+
+def test_converters_with_errors_or_ranges_of_their_own_are_told_apart_by_what_they_share():
+    assert changed({"crossbar.cols_per_adc": 16}, overlaid(BASE, {"crossbar.adc_errors.gain": 0.01})) == CHIPS | COST
+    assert changed({"crossbar.cols_per_adc": 16}, overlaid(BASE, {"crossbar.adc_range_per": "converter"})) == PLACING
 
 
 def test_without_quantisation_levels_do_not_reach_compression():

@@ -1,0 +1,246 @@
+"""A budget in hardware for a whole network: which word and bit lines stay in which layer is found by projection.
+
+A layer of ⌈r / R⌉ · ⌈c / C⌉ arrays costs less only when a strip of rows, a strip of columns or an array is freed, so
+the costs of single rows and columns do not add up. What adds up over the layers is the cost of *options*: a layer keeps
+r rows and c columns of its matrix. Options along fixed orders of rows and columns make the projection a multiple-choice
+knapsack, solved exactly (`constraints.knapsack`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass as plain_dataclass
+from math import ceil
+from typing import Annotated, Literal, NamedTuple, final
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from admm.constraints.knapsack import Choice, choose
+from admm.constraints.support import energy, matrix_shape, require_finite
+from crossbar.tiling import LayerShape, from_matrix, to_matrix
+from hwmodels.errors import UserError
+from hwmodels.quantities import Count, NonNegative, Positive
+
+Cost = Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]
+"""(shape, kept rows, kept columns of the matrix of every group; int64, one shape) → cost of the layer, float64."""
+
+MOST_STEPS = 32
+"""Numbers of rows, and of columns, that the options of a layer are made of, at most."""
+_ROUNDS = 20
+_TOLERANCE = 1e-9
+
+
+class Option(NamedTuple):
+    """Kept rows and columns of the matrix of each of the layer's groups, and what the layer then costs."""
+
+    rows: Count
+    cols: Count
+    cost: NonNegative
+
+
+@plain_dataclass(frozen=True, eq=False)
+class Solution:
+    """masks: name → bool of the weight's shape; options: name → the option taken; choice: cost, value and bound."""
+
+    masks: dict[str, Tensor]
+    options: dict[str, Option]
+    choice: Choice
+
+
+@final
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Budget:
+    """All layers together cost at most `limit`, each by the rows and columns of its matrix that are not zero.
+
+    options: module name → what the layer may shrink to; `Budget.of` makes them from a cost function, so that the
+    budget itself is data. measure: what the projection loses: "energy", the squared norm of what it zeroes (the
+    Euclidean projection), or "share", the same over each layer's own squared norm (Euclidean with every layer scaled to
+    norm 1, so that layers of small weights are not the first to go).
+
+    The orders: rows by falling energy over all columns, columns by falling energy over all rows, in each group of
+    a grouped convolution by itself; a tie leaves the lower number first. Option (r, c) keeps the first r rows and first
+    c columns, and the projection takes the options of largest kept measure within the limit: exactly, unless
+    `Choice.exact` is False. Then rows and columns are chosen again in turns, each by its energy in what the others
+    keep, which only gains. The Lagrangian bound of the choice is one for options along those orders; it bounds nothing
+    outside them (the best submatrix of a given size is NP-hard), and what the turns keep can lie above it.
+    """
+
+    options: Annotated[dict[str, tuple[Option, ...]], Field(min_length=1)]
+    limit: Positive
+    measure: Literal["energy", "share"] = "energy"
+
+    @staticmethod
+    def of(
+        shapes: Mapping[str, LayerShape],
+        cost: Cost | Mapping[str, Cost],
+        limit: float,
+        *,
+        array: tuple[int, int],
+        whole_cols: Collection[str] = (),
+        measure: Literal["energy", "share"] = "energy",
+    ) -> Budget:
+        """Tabulate a cost.
+
+        shapes: module name → the layer as arrays see it. cost: of a layer, one for all or one for each name.
+        array: rows and columns of an array; the options step by quarters of it, by halves and whole ones where a layer
+        has many. Of options of equal cost only those stay that no larger one contains: where arrays are counted, those
+        that fill them. whole_cols: layers that keep every column (a network's outputs).
+        Raises UserError for a cost that is not finite or falls when more is kept.
+        """
+        options = {
+            name: _options(name, shape, cost[name] if isinstance(cost, Mapping) else cost, array, name in whole_cols)
+            for name, shape in shapes.items()
+        }
+        return Budget(options=options, limit=limit, measure=measure)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that share the budget."""
+        return tuple(self.options)
+
+    @property
+    def smallest(self) -> float:
+        """The least that the layers can cost."""
+        return sum(min(option.cost for option in options) for options in self.options.values())
+
+    @property
+    def largest(self) -> float:
+        """What the layers cost unpruned."""
+        return sum(max(option.cost for option in options) for options in self.options.values())
+
+    def solve(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> Solution:
+        """The projection's masks and the account of it. weights: of every layer of the budget, any device.
+
+        Raises UserError for weights that are not finite, options larger than a layer, and an impossible limit.
+        """
+        self._check_limit()
+        sorted_layers = {name: _Sorted(weights[name], (groups or {}).get(name, 1)) for name in self.options}
+        values, costs = [], []
+        for name, options in self.options.items():
+            table = np.array(options)
+            values.append(sorted_layers[name].kept(name, table[:, :2].astype(np.int64), self.measure))
+            costs.append(table[:, 2])
+        choice = choose(values, costs, self.limit)
+        taken = {
+            name: options[number]
+            for (name, options), number in zip(self.options.items(), choice.options, strict=True)
+        }  # fmt: skip
+        masks = {name: sorted_layers[name].mask(option.rows, option.cols) for name, option in taken.items()}
+        return Solution(masks, taken, choice)
+
+    def masks(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+        """Name → bool of the weight's shape, what the projection keeps; see `solve`."""
+        return self.solve(weights, groups).masks
+
+    def project(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+        """Name → the tensors of the set that the projection takes, all layers together."""
+        masks = self.masks(weights, groups)
+        return {name: weights[name].detach().masked_fill(~mask, 0) for name, mask in masks.items()}
+
+    def cost(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Name → the cost of the smallest option that holds all non-zero rows and columns of the layer."""
+        return {name: self._cost_of(name, weights[name], (groups or {}).get(name, 1)) for name in self.options}
+
+    def holds(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> bool:
+        """Whether the cost of what is not zero stays within the limit (to nine digits)."""
+        return sum(self.cost(weights, groups).values()) <= self.limit * (1 + _TOLERANCE)
+
+    def _cost_of(self, name: str, w: Tensor, groups: int) -> float:
+        require_finite(w)
+        live = to_matrix(w.detach().cpu(), groups) != 0
+        rows, cols = int(live.any(2).sum(1).max()), int(live.any(1).sum(1).max())
+        fitting = [option.cost for option in self.options[name] if option.rows >= rows and option.cols >= cols]
+        return min(fitting, default=float("inf"))
+
+    def _check_limit(self) -> None:
+        if self.smallest > self.limit * (1 + _TOLERANCE):
+            raise UserError(
+                f"A budget of {self.limit:g} is impossible: with the fewest rows and columns that the options leave, "
+                f"the layers together cost {self.smallest:g}. Give at least that."
+            )
+
+
+class _Sorted:
+    """The energies of a layer, rows and columns of each group by falling energy."""
+
+    def __init__(self, w: Tensor, groups: int) -> None:
+        self.shape, self.device = tuple(w.shape), w.device
+        matrix_shape(self.shape, groups)
+        self.energy = np.ascontiguousarray(to_matrix(energy(w), groups).numpy())
+
+    def kept(self, name: str, sizes: np.ndarray, measure: str) -> np.ndarray:
+        """The measure that options keep along the orders; sizes: (options, 2) rows and columns."""
+        e = self.energy
+        if (sizes > e.shape[1:]).any():
+            raise UserError(
+                f"The budget's options for layer {name!r} reach to {sizes.max(0)[0]} × {sizes.max(0)[1]} rows and "
+                f"columns, and its matrix has {e.shape[1]} × {e.shape[2]}. Make them from this model's shapes."
+            )
+        rows, cols = (np.argsort(-e.sum(axis), axis=1, kind="stable") for axis in (2, 1))
+        ordered = np.take_along_axis(np.take_along_axis(e, rows[:, :, None], 1), cols[:, None, :], 2)
+        within = ordered.sum(0).cumsum(0).cumsum(1)
+        found = within[sizes[:, 0] - 1, sizes[:, 1] - 1]
+        total = float(within[-1, -1])
+        return found / total if measure == "share" and total else found
+
+    def mask(self, rows: int, cols: int) -> Tensor:
+        """bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing gains."""
+        keep_rows = _top(self.energy.sum(2), rows)
+        keep_cols = _top(self.energy.sum(1), cols)
+        kept = keep_rows[:, :, None] & keep_cols[:, None, :]
+        before = float(self.energy[kept].sum())
+        for _ in range(_ROUNDS):
+            keep_rows = _top((self.energy * keep_cols[:, None, :]).sum(2), rows)
+            keep_cols = _top((self.energy * keep_rows[:, :, None]).sum(1), cols)
+            crossing = keep_rows[:, :, None] & keep_cols[:, None, :]
+            now = float(self.energy[crossing].sum())
+            if now <= before * (1 + 1e-12):
+                break
+            kept, before = crossing, now
+        return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, self.shape))).to(self.device)
+
+
+def _top(sums: np.ndarray, count: int) -> np.ndarray:
+    """bool (groups, n): the largest `count` of each group, a tie to the lower number."""
+    kept = np.zeros(sums.shape, dtype=bool)
+    np.put_along_axis(kept, np.argsort(-sums, axis=1, kind="stable")[:, :count], True, axis=1)
+    return kept
+
+
+def _options(name: str, shape: LayerShape, cost: Cost, array: tuple[int, int], whole_cols: bool) -> tuple[Option, ...]:
+    """The options of a layer that no larger one of the same cost contains."""
+    all_rows = steps(shape.rows, array[0])
+    all_cols = np.array([shape.cols]) if whole_cols else steps(shape.cols, array[1])
+    rows, cols = np.meshgrid(all_rows, all_cols, indexing="ij")
+    costs = np.asarray(cost(shape, rows, cols), dtype=np.float64)
+    if not np.isfinite(costs).all() or (costs < 0).any():
+        raise UserError(f"The cost of layer {name!r} is not finite for all of its options: {costs.tolist()}.")
+    # From the far corner: the least that any option with as many rows and columns costs.
+    onward = np.minimum.accumulate(np.minimum.accumulate(costs[::-1, ::-1], 0), 1)[::-1, ::-1]
+    slack = _TOLERANCE * float(costs.max())
+    if (costs > onward + slack).any():
+        raise UserError(f"The cost of layer {name!r} falls when more rows or columns are kept; it must not.")
+    larger = np.full((costs.shape[0] + 1, costs.shape[1] + 1), np.inf)
+    larger[:-1, :-1] = onward
+    contained = np.minimum(larger[1:, :-1], larger[:-1, 1:]) <= costs + slack
+    return tuple(
+        Option(int(r), int(c), float(each))
+        for r, c, each, beaten in zip(rows.flat, cols.flat, costs.flat, contained.flat, strict=True)
+        if not beaten
+    )
+
+
+def steps(total: int, size: int) -> np.ndarray:
+    """Numbers of lines to keep, ascending to `total`: by quarters of an array's size, coarser where that is too many.
+
+    Coarser steps are halves, whole strips, or several strips, so that at most `MOST_STEPS` numbers come out; every
+    step that is not a fraction ends on a strip's edge.
+    """
+    fractions = [size // parts for parts in (4, 2, 1) if size % parts == 0]
+    coarse = size * ceil(ceil(total / size) / MOST_STEPS)
+    step = next((step for step in fractions if ceil(total / step) <= MOST_STEPS), coarse)
+    return np.unique(np.append(np.arange(step, total, step), total)).astype(np.int64)

@@ -1,0 +1,160 @@
+"""What a layer costs by the rows and columns that it keeps: the hardware cost models as a function that ADMM takes.
+
+Every option of a layer is a dense matrix on arrays of its own, priced by the library and the choices of [hardware] as a
+placement is. Costs of layers add up to the chip's: the models have no part that layers share, and power is taken at a
+fixed frame rate (the asked one, else that of the unpruned baseline). An option is an upper bound of what a placement of
+a network that keeps its rows and columns costs:
+
+- its cells take the energy of weights at g_max and of word lines driven fully in every cycle, since weights and inputs
+  are not known before training;
+- it counts both arrays of every pair, and one that no weight of its sign needs is not built;
+- it counts a converter for each half of a pair, also where their currents are subtracted before one.
+
+Other encodings than pairs on arrays of their own have no such options yet; only weights are counted for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+
+import hwmodels
+import mapping
+from admm.constraints import Budget
+from crossbar import ArraySpec, LayerShape
+from experiments.pricing import Pricing
+from experiments.targets import Kind, Target
+from hwmodels.costs.dense_tiles import Matrix, dense_tiles
+from hwmodels.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipCost:
+    """The cost of every layer of a network by what it keeps.
+
+    shapes, signed: by module name, in execution order; signed: whether inputs have both signs.
+    rate_hz: the inferences per second at which power is taken.
+    """
+
+    pricing: Pricing
+    array: ArraySpec
+    shapes: dict[str, LayerShape]
+    signed: dict[str, bool]
+    rate_hz: float
+
+    @staticmethod
+    def of(
+        network: nn.Module, pricing: Pricing, array: ArraySpec, baseline: ArraySpec, calibration: Tensor
+    ) -> ChipCost:
+        """Measure the layers' shapes and signs with a few inputs; training changes neither."""
+        layers = mapping.place(network, array, calibration).layers
+        rate = pricing.section.frame_rate_hz
+        if rate is None:
+            rate = pricing.estimate(mapping.place(network, baseline, calibration).tiles).totals["frame_rate_hz"]
+        return ChipCost(
+            pricing=pricing,
+            array=array,
+            shapes={name: layer.shape for name, layer in layers.items()},
+            signed={name: layer.calibration.signed for name, layer in layers.items()},
+            rate_hz=rate,
+        )
+
+    def budget(self, target: Target, measure: Literal["energy", "share"] = "energy") -> Budget:
+        """The budget that ADMM projects on. The last layer keeps all its columns: they are the network's outputs.
+
+        measure: see `Budget`. A target without a limit gets the unpruned network's cost.
+        Raises UserError, naming the smallest possible value, for a target that no choice of the options meets, and for
+        arrays whose encoding has no priced options.
+        """
+        self._check_encoding(target.kind)
+        weights = sum(shape.weights for shape in self.shapes.values())
+        budget = Budget.of(
+            self.shapes,
+            {name: self._cost(name, target.kind) for name in self.shapes},
+            1.0,
+            array=(self.array.rows, self.array.weight_cols),
+            whole_cols=[list(self.shapes)[-1]],
+            measure=measure,
+        )
+        if target.limit is None:
+            return replace(budget, limit=budget.largest)
+        limit = weights / target.limit if target.kind == "reduction" else target.limit
+        if budget.smallest > limit * (1 + 1e-9):
+            reached = weights / budget.smallest if target.kind == "reduction" else budget.smallest
+            most = "the largest possible reduction" if target.kind == "reduction" else f"the smallest {target.kind}"
+            raise UserError(
+                f"compress.limit: {target.text(target.limit)} is impossible; {most} that pruning "
+                f"rows and columns reaches is {target.text(reached)}. Ask for that, or choose another array or library."
+            )
+        return replace(budget, limit=limit)
+
+    def _check_encoding(self, kind: Kind) -> None:
+        spec = self.array
+        if kind != "reduction" and (spec.encoding != "pair" or spec.pair_layout != "arrays"):
+            raise UserError(
+                f"compress.target = {kind!r} prices pairs of arrays, not crossbar.encoding = {spec.encoding!r} with "
+                f"crossbar.pair_layout = {spec.pair_layout!r}. Take pairs on arrays, or target 'reduction'."
+            )
+
+    def _cost(self, name: str, kind: Kind) -> Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]:
+        def cost(shape: LayerShape, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+            if kind == "reduction":
+                return (shape.groups * rows * cols).astype(np.float64)
+            found = self._priced(name, shape, rows.reshape(-1), cols.reshape(-1), kind)
+            return shape.groups * found.reshape(rows.shape)
+
+        return cost
+
+    def _priced(self, name: str, shape: LayerShape, rows: np.ndarray, cols: np.ndarray, kind: Kind) -> np.ndarray:
+        """The cost of one group's matrix for every option: each is a layer of its own in one tile table."""
+        section = self.pricing.section
+        replicas = section.replicas.get(name, 1)
+        priced = hwmodels.estimate(
+            self._tiles(shape, self.signed[name], rows, cols),
+            self.pricing.library,
+            adc_model=section.adc_model,
+            execution=section.execution,
+            replicas={str(number): replicas for number in range(rows.size)},
+        )
+        costs = priced.costs
+        if kind == "area":
+            return costs.area.sum(axis=0) * 1e6
+        if kind == "energy":
+            return costs.energy.sum(axis=0) * 1e9
+        if kind == "power":
+            return (costs.energy * self.rate_hz + costs.leakage).sum(axis=0) * 1e3
+        return priced.layers["arrays"].to_numpy(np.float64)
+
+    def _tiles(self, shape: LayerShape, signed: bool, rows: np.ndarray, cols: np.ndarray) -> pd.DataFrame:
+        """Dense tiles as a placement on these arrays would list them, one "layer" an option."""
+        spec, device = self.array, self.array.device
+        idle_s = 0.0 if spec.idle == "open" else device.g_min_s
+        matrices = [
+            Matrix(name=str(number), rows=int(r), cols=int(c), reads_per_inference=shape.positions)
+            for number, (r, c) in enumerate(zip(rows, cols, strict=True))
+        ]
+        table = dense_tiles(
+            matrices,
+            array_rows=spec.rows,
+            array_cols=spec.cols,
+            slices=spec.slices,
+            cell_bits=(device.levels - 1).bit_length(),
+            adc_bits=spec.adc_bits or 0,
+            cols_per_adc=spec.columns_per_converter,
+            slices_share_array=spec.slice_layout == "columns",
+            g_mean_s=(device.g_max_s + idle_s) / 2,
+        )
+        cycles = spec.cycles_per_vector(signed)
+        per_read_j = spec.t_read_s * device.read_voltage_v**2
+        return table.assign(
+            input_cycles=cycles,
+            input_phases=spec.input_phases(signed),
+            dac_bits=0 if spec.input_bits is None else spec.dac_bits,
+            t_read_s=spec.t_read_s,
+            read_energy_j=table["g_sum_s"] * cycles * per_read_j,
+        )

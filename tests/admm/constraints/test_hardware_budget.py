@@ -1,0 +1,147 @@
+"""Hardware budgets against all choices of small layers, and what a projection must keep to."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from admm import Plan
+from admm.constraints import Budget, Option
+from admm.constraints.hardware_budget import MOST_STEPS, steps
+from crossbar.tiling import LayerShape, arrays_needed, to_matrix
+from hwmodels.errors import UserError
+
+R, C = 3, 2
+
+
+def arrays(shape, rows, cols):
+    """Arrays of R × C for the kept part."""
+    return shape.groups * np.vectorize(lambda r, c: float(arrays_needed(r, c, R, C)))(rows, cols)
+
+
+def _layers(seed):
+    draw = torch.Generator().manual_seed(seed)
+    weights = {
+        "conv": torch.randn(4, 1, 2, 2, generator=draw),
+        "grouped": 0.5 * torch.randn(6, 2, 2, 2, generator=draw),
+        "fc": torch.randn(5, 9, generator=draw),
+    }
+    groups = {"conv": 1, "grouped": 2, "fc": 1}
+    shapes = {name: LayerShape(rows=w[0].numel(), cols=len(w) // groups[name], groups=groups[name])
+              for name, w in weights.items()}  # fmt: skip
+    return weights, groups, shapes
+
+
+def _nested_energy(w, groups, rows, cols):
+    """What the first rows and columns by falling energy keep, written out group by group."""
+    kept = 0.0
+    for matrix in to_matrix(w.double(), groups).square():
+        r = matrix.sum(1).argsort(descending=True, stable=True)[:rows]
+        c = matrix.sum(0).argsort(descending=True, stable=True)[:cols]
+        kept += float(matrix[r][:, c].sum())
+    return kept
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), limit=st.integers(8, 30))
+def test_the_choice_is_the_best_of_all_numbers_of_rows_and_columns(seed, limit):
+    """Every (rows, columns) is tried here, not only the options: those that fill no array are never better."""
+    weights, groups, shapes = _layers(seed)
+    budget = Budget.of(shapes, arrays, float(limit), array=(R, C))
+    found = budget.solve(weights, groups)
+    tables = []
+    for name, shape in shapes.items():
+        sizes = itertools.product(range(1, shape.rows + 1), range(1, shape.cols + 1))
+        tables.append(
+            [(_nested_energy(weights[name], groups[name], r, c), float(arrays(shape, r, c))) for r, c in sizes]
+        )
+    pareto = []
+    for table in tables:
+        best = {}
+        for value, cost in table:
+            best[cost] = max(value, best.get(cost, 0.0))
+        pareto.append(list(best.items()))
+    value = max(
+        sum(v for _, v in choice) for choice in itertools.product(*pareto) if sum(c for c, _ in choice) <= limit
+    )
+    assert found.choice.exact
+    assert found.choice.value == pytest.approx(value, rel=1e-9)
+    assert found.choice.bound >= found.choice.value
+    assert found.choice.cost == sum(option.cost for option in found.options.values()) <= limit
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), limit=st.integers(8, 30), measure=st.sampled_from(["energy", "share"]))
+def test_a_projection_is_in_the_set_whole_lines_and_keeps_at_least_the_nested_energy(seed, limit, measure):
+    weights, groups, shapes = _layers(seed)
+    budget = Budget.of(shapes, arrays, float(limit), array=(R, C), measure=measure)
+    found = budget.solve(weights, groups)
+    for name, w in weights.items():
+        mask, option = to_matrix(found.masks[name], groups[name]), found.options[name]
+        lines = mask.any(2)[:, :, None] & mask.any(1)[:, None, :]
+        assert torch.equal(mask, lines)
+        assert mask.any(2).sum(1).tolist() == [option.rows] * groups[name]
+        assert mask.any(1).sum(1).tolist() == [option.cols] * groups[name]
+        kept = float(w.double()[found.masks[name]].square().sum())
+        assert kept >= _nested_energy(w, groups[name], option.rows, option.cols) * (1 - 1e-12)
+    projected = budget.project(weights, groups)
+    assert budget.holds(projected, groups)
+    assert sum(budget.cost(projected, groups).values()) <= limit
+    again = budget.project(projected, groups)
+    assert all(torch.equal(again[name], projected[name]) for name in weights)
+    assert budget.holds(weights, groups) == (limit >= budget.largest)
+
+
+def test_options_that_free_no_array_are_not_there():
+    shape = LayerShape(rows=40, cols=70)
+    budget = Budget.of({"fc": shape}, lambda s, r, c: np.ceil(r / 16) * np.ceil(c / 32), 9.0, array=(16, 32))
+    assert [option[:2] for option in budget.options["fc"]] == list(itertools.product((16, 32, 40), (32, 64, 70)))
+    whole = Budget.of({"fc": shape}, lambda s, r, c: r * c * 1.0, 9.0, array=(16, 32), whole_cols=["fc"])
+    assert {option.cols for option in whole.options["fc"]} == {70}
+    assert [option.rows for option in whole.options["fc"]] == [4, 8, 12, 16, 20, 24, 28, 32, 36, 40]
+
+
+@given(total=st.integers(1, 5000), size=st.integers(1, 256))
+def test_steps_end_at_the_total_and_are_few(total, size):
+    found = steps(total, size)
+    assert found[-1] == total
+    assert found[0] >= 1
+    assert (np.diff(found) > 0).all()
+    assert len(found) <= MOST_STEPS
+    strips = np.arange(size, total, size)
+    if len(strips) < MOST_STEPS:
+        assert np.isin(strips, found).all()
+
+
+def test_shares_do_not_depend_on_the_scale_of_a_layer():
+    weights, groups, shapes = _layers(3)
+    scaled = weights | {"fc": 0.01 * weights["fc"]}
+    share, energy = (Budget.of(shapes, arrays, 12.0, array=(R, C), measure=m) for m in ("share", "energy"))
+    assert share.solve(weights, groups).options == share.solve(scaled, groups).options
+    assert energy.solve(weights, groups).options != energy.solve(scaled, groups).options
+
+
+def test_a_budget_is_data():
+    _, _, shapes = _layers(0)
+    plan = Plan(budgets=(Budget.of(shapes, arrays, 12.0, array=(R, C)),))
+    kind = TypeAdapter(Plan)
+    assert kind.validate_json(kind.dump_json(plan)) == plan
+
+
+def test_mistakes_are_named():
+    weights, groups, shapes = _layers(0)
+    with pytest.raises(UserError, match=r"budget of 3 is impossible: .* cost 4\. Give at least that"):
+        Budget.of(shapes, arrays, 3.0, array=(R, C)).solve(weights, groups)
+    with pytest.raises(UserError, match=r"'fc' falls when more rows or columns are kept"):
+        Budget.of(shapes, {"conv": arrays, "grouped": arrays, "fc": lambda s, r, c: 1.0 / r + c}, 5.0, array=(R, C))
+    with pytest.raises(UserError, match=r"'conv' is not finite"):
+        Budget.of(shapes, lambda s, r, c: r * math.nan, 5.0, array=(R, C))
+    with pytest.raises(UserError, match=r"'fc' reach to 10 × 5 .* its matrix has 9 × 5"):
+        Budget(options={"fc": (Option(10, 5, 2.0),)}, limit=3.0).solve({"fc": weights["fc"]})
+    with pytest.raises(UserError, match="NaN"):
+        Budget.of(shapes, arrays, 12.0, array=(R, C)).solve({**weights, "fc": weights["fc"] * math.nan}, groups)

@@ -1,0 +1,89 @@
+"""The knapsack against every choice there is, and its bound against the linear program."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from admm.constraints import knapsack
+from admm.constraints.knapsack import choose
+from hwmodels.errors import UserError
+
+ITEM = st.lists(st.tuples(st.integers(0, 12), st.floats(0, 10)), min_size=1, max_size=5)
+ITEMS = st.lists(ITEM, min_size=1, max_size=4)
+
+
+def _arrays(items):
+    return [np.array([v for _, v in item]) for item in items], [np.array([c for c, _ in item], float) for item in items]
+
+
+def _best(values, costs, limit):
+    """(largest value within the limit, smallest cost that reaches it)."""
+    sums = [
+        (sum(v[i] for v, i in zip(values, chosen, strict=True)), sum(c[i] for c, i in zip(costs, chosen, strict=True)))
+        for chosen in itertools.product(*(range(len(v)) for v in values))
+    ]
+    return max(value for value, cost in sums if cost <= limit)
+
+
+@settings(deadline=None, max_examples=60)
+@given(items=ITEMS, share=st.floats(0, 1))
+def test_the_choice_is_the_best_and_within_the_limit(items, share):
+    values, costs = _arrays(items)
+    low, high = sum(c.min() for c in costs), sum(c.max() for c in costs)
+    limit = low + share * (high - low) + 1e-9
+    found = choose(values, costs, limit)
+    assert found.exact
+    assert found.value == pytest.approx(_best(values, costs, limit), abs=1e-9)
+    assert found.cost <= limit * (1 + 1e-9)
+    picked = [v[i] for v, i in zip(values, found.options, strict=True)]
+    assert found.value == pytest.approx(sum(picked), abs=1e-9)
+    assert found.cost == pytest.approx(sum(c[i] for c, i in zip(costs, found.options, strict=True)), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(items=ITEMS, share=st.floats(0, 1))
+def test_the_bound_is_the_linear_relaxation(items, share):
+    """Of a multiple-choice knapsack the Lagrangian dual and the linear program have one value."""
+    values, costs = _arrays(items)
+    low, high = sum(c.min() for c in costs), sum(c.max() for c in costs)
+    limit = low + share * (high - low) + 1e-6
+    sizes = [len(v) for v in values]
+    one_each = np.zeros((len(sizes), sum(sizes)))
+    for i, (start, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False)):
+        one_each[i, start : start + size] = 1
+    program = linprog(
+        -np.concatenate(values), A_ub=[np.concatenate(costs)], b_ub=[limit], A_eq=one_each, b_eq=np.ones(len(sizes))
+    )
+    found = choose(values, costs, limit)
+    assert found.bound == pytest.approx(-program.fun, rel=1e-6, abs=1e-6)
+    assert found.bound >= found.value
+
+
+def test_an_impossible_limit_names_the_cheapest():
+    with pytest.raises(UserError, match=r"cheapest options cost 5 together, more than the limit of 4"):
+        choose([np.ones(1), np.ones(1)], [np.array([2.0]), np.array([3.0])], 4.0)
+
+
+def test_thinned_states_stay_sound(monkeypatch):
+    """With one state left at each step the choice need not be the best, but it says so, fits, and the bound holds."""
+    short = 0
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        costs = [np.sort(draw.random(30)) for _ in range(12)]
+        values = [c**0.5 + 0.05 * draw.random(30) for c in costs]
+        best = choose(values, costs, 5.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(knapsack, "MOST_STATES", 1)
+            found = choose(values, costs, 5.0)
+        assert best.exact
+        assert found.cost <= 5.0
+        assert 0.9 * best.value <= found.value <= best.value <= best.bound == found.bound
+        assert found.value == best.value or not found.exact
+        assert found.cost == pytest.approx(sum(c[i] for c, i in zip(costs, found.options, strict=True)))
+        assert found.value == pytest.approx(sum(v[i] for v, i in zip(values, found.options, strict=True)))
+        short += not found.exact
+    assert short >= 4

@@ -1,0 +1,115 @@
+"""Costs of options against the cost model on real placements: they add up, and no placement costs more."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mapping
+from crossbar import ArraySpec
+from crossbar.tiling import from_matrix
+from experiments.config import Hardware
+from experiments.pricing import Pricing
+from experiments.target_cost import ChipCost
+from experiments.targets import TOTALS, Target
+from hwmodels.errors import UserError
+
+KINDS = ("area", "power", "energy", "arrays")
+
+CHIPS = {
+    "pairs": ({"rows": 16, "cols": 16}, {}),
+    "idle cells, slices, shared converters": (
+        {"rows": 16, "cols": 8, "idle": "hrs", "slices": 2, "cols_per_adc": 4, "dac_bits": 2, "adc_bits": 6}, {},
+    ),
+    "low resistance": ({"rows": 32, "cols": 16, "device": "pcm-hermes"}, {}),
+    "slices on neighbouring columns, signed codes": (
+        {"rows": 16, "cols": 16, "slices": 2, "slice_layout": "columns", "signed_inputs": "twos_complement"}, {},
+    ),
+    "replicas, layer by layer": ({"rows": 16, "cols": 16}, {"replicas": {"0": 3}, "execution": "layer-by-layer"}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2), nn.Tanh(), nn.Flatten(),
+        nn.Linear(12 * 16, 20), nn.ReLU(), nn.Linear(20, 5),
+    )  # fmt: skip
+
+
+def _chip(network, keys, hardware):
+    array = ArraySpec(**({"device": "yuan2019"} | keys))
+    pricing = Pricing.of(Hardware(**hardware), array)
+    images = torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return ChipCost.of(network, pricing, array, array, images), images
+
+
+def _pruned(network, options):
+    """A copy of the network with random rows and columns of every layer kept, as many as the options say."""
+    import copy
+
+    draw = np.random.default_rng(0)
+    made = copy.deepcopy(network)
+    for name, option in options.items():
+        module = made.get_submodule(name)
+        groups, w = getattr(module, "groups", 1), module.weight
+        live = np.zeros((groups, w[0].numel(), len(w) // groups), dtype=bool)
+        for matrix in live:
+            rows = draw.permutation(matrix.shape[0])[: option.rows]
+            cols = draw.permutation(matrix.shape[1])[: option.cols]
+            matrix[np.ix_(rows, cols)] = True
+        w.data *= torch.from_numpy(np.ascontiguousarray(from_matrix(live, tuple(w.shape))))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("chip", "kind"), [(chip, kind) for chip in CHIPS for kind in KINDS if chip == "pairs" or kind in ("area", "power")]
+)
+def test_options_add_up_to_what_a_placement_costs_at_most(network, chip, kind):
+    """For the unpruned network and for one with every layer cut: equal but for the cells' energy, never below."""
+    cost, images = _chip(network, *CHIPS[chip])
+    budget = cost.budget(Target(kind=kind, limit=1e9))
+    for choose in (max, lambda options, key: sorted(options, key=key)[len(options) // 2]):
+        options = {name: choose(each, key=lambda o: o.cost) for name, each in budget.options.items()}
+        placed = mapping.place(_pruned(network, options), cost.array, images)
+        real = cost.pricing.estimate(placed.tiles, cost.rate_hz if kind == "power" else None)
+        asked = sum(option.cost for option in options.values())
+        total = real.totals[TOTALS[kind]]
+        assert total <= asked * (1 + 1e-9)
+        if kind in ("area", "arrays"):
+            assert total == pytest.approx(asked, rel=1e-9)
+        else:
+            cells = float(real.table.loc[real.table["component"] == "cell", "energy_nj"].sum())
+            share = cells if kind == "energy" else cells * cost.rate_hz * 1e-6
+            per_layer = [_dense_cells(cost, name, option, kind) for name, option in options.items()]
+            assert total - share == pytest.approx(asked - sum(per_layer), rel=1e-9)
+
+
+def _dense_cells(cost, name, option, kind):
+    """What the option counts for its cells: weights at g_max, word lines driven fully in every cycle."""
+    spec, shape = cost.array, cost.shapes[name]
+    g = spec.device.g_max_s + (spec.device.g_min_s if spec.idle == "hrs" else 0.0)
+    reads = shape.positions * spec.cycles_per_vector(cost.signed[name])
+    energy_j = spec.t_read_s * spec.device.read_voltage_v**2 * g * spec.slices * option.rows * option.cols * reads
+    energy_nj = energy_j * shape.groups * 1e9
+    return energy_nj if kind == "energy" else energy_nj * cost.rate_hz * 1e-6
+
+
+def test_a_reduction_counts_weights(network):
+    cost, _ = _chip(network, *CHIPS["pairs"])
+    budget = cost.budget(Target(kind="reduction", limit=4.0))
+    weights = sum(shape.weights for shape in cost.shapes.values())
+    assert budget.largest == weights
+    assert budget.limit == weights / 4
+    assert {option.cols for option in budget.options["7"]} == {5}, "the outputs stay"
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("area", 1e-5), ("arrays", 3), ("reduction", 1e4)])
+def test_an_impossible_target_names_the_best_possible(network, kind, limit):
+    cost, _ = _chip(network, *CHIPS["pairs"])
+    with pytest.raises(UserError, match=r"is impossible; the (smallest|largest possible)") as refused:
+        cost.budget(Target(kind=kind, limit=float(limit)))
+    possible = cost.budget(Target(kind=kind, limit=1e9 if kind != "reduction" else 1.0))
+    named = possible.largest / possible.smallest if kind == "reduction" else possible.smallest
+    assert f"{named:.4g}" in str(refused.value)
