@@ -11,7 +11,7 @@ demo: .venv      ## the main job on the embedded digits; ends with a report
 	$(BIN)/ohmweave run examples/digits.toml
 
 test: .venv      ## the test suite (under ten minutes on two cores)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: .venv ## the tests marked slow
 	$(BIN)/python -m pytest -m slow
