@@ -66,11 +66,6 @@ class ColumnConverters:
             return 1.0
         return float(present[0]) if bool((present == present[0]).all()) else None
 
-    @property
-    def _lines(self) -> np.ndarray:
-        """What tells the conversions of an array in one input cycle apart: bit line and turn, one counter word."""
-        return self.place[1] if len(self.place) == 2 else self.place[1] + (self.place[2] << 16)
-
     def convert_and_add(self, sums: Tensor, weights: Tensor, total: Tensor, first: int, cycle: int) -> int:
         """Add what the codes of column sums count to the total; the number of clipped samples.
 
@@ -101,7 +96,7 @@ class ColumnConverters:
                 self.noise_lsb,
                 self.sense,
                 present.astype(np.int64),
-                self._lines.astype(np.uint64),
+                lines(self.place).astype(np.uint64),
                 self.place[0].clip(0).astype(np.uint64),
                 key,
                 counter,
@@ -115,7 +110,9 @@ class ColumnConverters:
         present = torch.from_numpy(self.place[0] >= 0).to(sums.device)
         level = (sums / self.step.float()).double() * self.gain + self.offset
         if self.noise_lsb > 0:
-            level = level + self.noise_lsb * self._noise(sums.shape[0], first, cycle, sums.device)
+            level = level + self.noise_lsb * sum_normals(
+                Purpose.ADC_NOISE, self.seed, self.place, sums.shape[0], first, cycle, sums.device
+            )
         if self.sense:
             held = torch.where(level >= 0, 0.0, -1.0) + 0.5
             beyond = level.abs() > 1
@@ -135,14 +132,25 @@ class ColumnConverters:
         code = passed + self.low
         return (code - (at_edge & (code % 2 != 0)).long()).double()
 
-    def _noise(self, n: int, first: int, cycle: int, device: torch.device) -> Tensor:
-        """Standard normal draws of n vectors' conversions in one input cycle, (n, columns) float64."""
-        from hwmodels.devices import plain, torch_twins
 
-        backend = torch_twins.backend(device)
-        vectors = (np.arange(first, first + n, dtype=np.int64) & 0xFFFFFFFF)[:, None]
-        four = backend.blocks(Purpose.ADC_NOISE, self.seed, (self.place[0].clip(0), vectors, self._lines), cycle)
-        return plain.normals_of(backend, four)[..., 0]
+def lines(place: np.ndarray) -> np.ndarray:
+    """What tells the sums of an array in one input cycle apart: bit line and turn, one counter word; (columns,)."""
+    return place[1] if len(place) == 2 else place[1] + (place[2] << 16)
+
+
+def sum_normals(
+    purpose: Purpose, seed: int, place: np.ndarray, n: int, first: int, cycle: int, device: torch.device
+) -> Tensor:
+    """Standard normal draws of n vectors' column sums in one input cycle, (n, columns) float64, on any device.
+
+    place: of the columns, see `ColumnConverters`; first: number of the first vector; cycle: of the input cycle.
+    """
+    from hwmodels.devices import plain, torch_twins
+
+    backend = torch_twins.backend(device)
+    vectors = (np.arange(first, first + n, dtype=np.int64) & 0xFFFFFFFF)[:, None]
+    words = backend.blocks(purpose, seed, (place[0].clip(0), vectors, lines(place)), cycle)
+    return plain.normals_of(backend, words)[..., 0]
 
 
 def _last_word(cycle: int) -> int:

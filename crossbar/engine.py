@@ -102,7 +102,7 @@ class Reader:
         """The largest input code."""
         return 1 if self.spec.input_bits is None else 2**self.spec.input_bits - 1
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """What 1 in a total means, in conductance unit × input code: the converters' step where they share one."""
         if self.way == "apart":

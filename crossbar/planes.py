@@ -28,21 +28,29 @@ def standing(encoder: Encoding, codes: np.ndarray, group: Sequence[int]) -> np.n
     return whole
 
 
+def add_plane(encoder: Encoding, sign: int, part: int, seen: np.ndarray, g: np.ndarray) -> None:
+    """Add the cells of one plane, or of a dummy column (sign −1), to what the converters see.
+
+    seen: (rows, cols or 1) [S]; g: (rows, converted planes, cols) [S], changed in place. Before a signed converter,
+    negative halves and dummy columns (one for all columns) are subtracted from their slice.
+    """
+    if encoder.analog:
+        g[:, part] += sign * seen
+    else:
+        g[:, encoder.planes.index((sign, part))] += seen
+
+
 def add_seen(encoder: Encoding, group: Sequence[int], seen: np.ndarray, g: np.ndarray) -> None:
     """Add one array's cells, as read, to what the converters see.
 
     seen: (rows, columns) [S], the columns of `standing`; g: (rows, converted planes, cols) [S], changed in place.
-    Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
     """
     width = g.shape[2] * len(group)
     for at, plane in enumerate(group):
         sign, part = encoder.planes[plane]
-        if not encoder.analog:
-            g[:, plane] += seen[:, at : width : len(group)]
-            continue
-        g[:, part] += sign * seen[:, at : width : len(group)]
+        add_plane(encoder, sign, part, seen[:, at : width : len(group)], g)
         if encoder.reference_codes is not None:
-            g[:, part] -= seen[:, width + at, None]
+            add_plane(encoder, -1, part, seen[:, width + at, None], g)
 
 
 def places(encoder: Encoding, group: Sequence[int], array: int, first_row: int, place: np.ndarray) -> None:

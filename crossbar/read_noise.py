@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossbar.converter_bank import lines, sum_normals
 from hwmodels.devices.random import Purpose, key_of_seed
 
 
@@ -55,7 +56,7 @@ class ReadNoise:
         add_normals(
             sums.numpy(),
             sigma.numpy(),
-            self.lines.astype(np.uint64),
+            lines(self.place).astype(np.uint64),
             self.place[0].clip(0).astype(np.uint64),
             np.array(key_of_seed(self.seed), dtype=np.uint64),
             np.array([first & 0xFFFFFFFF, int(Purpose.READ_SUM) << 24 | cycle], dtype=np.uint64),
@@ -63,14 +64,5 @@ class ReadNoise:
 
     def add_reference(self, sums: Tensor, sigma: Tensor, first: int, cycle: int) -> None:
         """The same as `add_to`, the standard deviations (n, planes · cols) given, written plainly for any device."""
-        from hwmodels.devices import plain, torch_twins
-
-        backend = torch_twins.backend(sums.device)
-        vectors = (np.arange(first, first + len(sums), dtype=np.int64) & 0xFFFFFFFF)[:, None]
-        words = backend.blocks(Purpose.READ_SUM, self.seed, (self.place[0].clip(0), vectors, self.lines), cycle)
-        sums += (sigma.double() * plain.normals_of(backend, words)[..., 0]).to(sums.dtype)
-
-    @property
-    def lines(self) -> np.ndarray:
-        """What tells the sums of an array in one input cycle apart: bit line and turn, one counter word."""
-        return self.place[1] + (self.place[2] << 16)
+        z = sum_normals(Purpose.READ_SUM, self.seed, self.place, len(sums), first, cycle, sums.device)
+        sums += (sigma.double() * z).to(sums.dtype)

@@ -29,7 +29,8 @@ from crossbar.ranges import RangeTally
 from hwmodels.errors import UserError
 from mapping.cells import nominal
 from mapping.converters import finest_step, full_scales, grouped, lossless_bits
-from mapping.layer import CHUNK_ELEMENTS, layer_codes
+from mapping.drive import layer_codes
+from mapping.layer import CHUNK_ELEMENTS
 from mapping.pieces import Piece
 from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance

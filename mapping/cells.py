@@ -23,18 +23,18 @@ def programmed(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions)
 
     The whole array is programmed at once, dummy columns with it: a cell's draw is that of its place in the array.
     """
+    return _seen(piece, _standing(piece, spec, seed, conditions), spec, (seed, conditions))
+
+
+def _standing(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+    """What stands on the whole array of a piece (rows, cols) [S] when it is read; worked out once for its pieces."""
     known, key = piece.contents.known, (seed, conditions)
     if key not in known:
         g = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
-        known[key] = at_conditions(g, piece, spec, seed, conditions)
-    return _seen(piece, known[key], spec, key)
-
-
-def at_conditions(g: np.ndarray, piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
-    """Programmed conductances g (rows, cols) [S] of a piece's array, at the time and temperature of reading."""
-    return conductances_at(
-        g, spec.device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
-    )
+        known[key] = conductances_at(
+            g, spec.device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
+        )
+    return known[key]
 
 
 def read_variance(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
@@ -42,8 +42,7 @@ def read_variance(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditio
 
     Behind wires a cell's deviation reaches the read-out as its conductance does, g_eff / g of it: to first order.
     """
-    g = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
-    g = at_conditions(g, piece, spec, seed, conditions)[_lines(piece)][:, piece.columns]
+    g = _standing(piece, spec, seed, conditions)[_lines(piece)][:, piece.columns]
     seen = programmed(piece, spec, seed, conditions)
     share = np.divide(seen, g, out=np.zeros_like(g), where=g > 0)
     return (read_sigma(g, spec.device, conditions.t_s) * share) ** 2

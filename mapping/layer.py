@@ -19,7 +19,6 @@ from crossbar.vectors import Vectors
 from hwmodels.errors import UserError
 from mapping.converters import strip_converter
 from mapping.drive import drive
-from mapping.drive import layer_codes as layer_codes
 from mapping.placement import LayerPlacement
 from mapping.strips import PlacedStrip, unit_conductance
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossbar import ArraySpec
 from crossbar.converter_bank import driver_errors
-from crossbar.planes import strip_of
+from crossbar.planes import add_plane, strip_of
 from crossbar.read_noise import ReadNoise
 from crossbar.strip import Strip
 from mapping.pieces import Piece
@@ -167,15 +167,9 @@ def _places(tile: Tile, pieces: list[Piece], spec: ArraySpec) -> np.ndarray:
 
 
 def converted_planes(tile: Tile, pieces: list[Piece], spec: ArraySpec, cells: Conductances) -> np.ndarray:
-    """What the converters see of one tile: (rows, converted planes, cols) [S].
-
-    Before a signed converter, negative halves and dummy columns (one for all columns) are subtracted from their slice.
-    """
+    """What the converters see of one tile: (rows, converted planes, cols) [S]."""
     encoder = spec.encoder
     g = np.zeros((tile.rows.size, encoder.plane_weights.size, tile.cols.size))
     for piece in pieces:
-        if encoder.analog:
-            g[:, piece.slice] += piece.sign * cells(piece)
-        else:
-            g[:, encoder.planes.index((piece.sign, piece.slice))] = cells(piece)
+        add_plane(encoder, piece.sign, piece.slice, cells(piece), g)
     return g
