@@ -146,7 +146,7 @@ def _run(args: list[str]) -> int:
 
 
 def _compress(args: list[str]) -> int:
-    from experiments import compress_command
+    from experiments.commands import compress_command
 
     return compress_command.run(args)
 
@@ -168,7 +168,7 @@ def _run_config(config: Config, name: str, flags: _Run, command_line: str) -> in
 
 
 def _print_answer(result: dict[str, Any], out: Path) -> None:
-    from experiments.page import answer
+    from experiments.reporting.page import answer
 
     print(answer(result))
     print(f"Report: {out / 'report.html'}")
@@ -178,7 +178,7 @@ def _report(args: list[str]) -> int:
     folder = _one_name(args, "report DIR", "the folder of a finished run")
     if folder is None:
         raise UserError("Which run? ohmweave report DIR, where DIR is the folder of a finished run.")
-    from experiments import report
+    from experiments.reporting import report
 
     result = report.load(folder)
     report.write(result, report.load_tables(folder), Path(folder), formats=result["config"]["report"]["figures"])
@@ -187,31 +187,31 @@ def _report(args: list[str]) -> int:
 
 
 def _sweep(args: list[str]) -> int:
-    from experiments import sweep_command
+    from experiments.commands import sweep_command
 
     return sweep_command.sweep(args)
 
 
 def _store(args: list[str]) -> int:
-    from experiments import sweep_command
+    from experiments.commands import sweep_command
 
     return sweep_command.store(args)
 
 
 def _estimate(args: list[str]) -> int:
-    from experiments import estimate_command
+    from experiments.commands import estimate_command
 
     return estimate_command.run(args)
 
 
 def _netlist(args: list[str]) -> int:
-    from experiments import netlist_command
+    from experiments.commands import netlist_command
 
     return netlist_command.run(args)
 
 
 def _devices(args: list[str]) -> int:
-    from experiments import device_command
+    from experiments.commands import device_command
 
     return device_command.run(args)
 

@@ -16,13 +16,15 @@ from typing import Any
 from torch import nn
 
 from admm import Compressed
-from experiments import budget_record, floor_search, record, report, stages
+from experiments import record, stages
 from experiments.config import Config
 from experiments.progress import Progress
 from experiments.record import Outcome
+from experiments.reporting import report
 from experiments.run_folder import RESULT, RunFolder
 from experiments.setup import Setup, inputs, prepare
 from experiments.stages import Dense
+from experiments.targeting import budget_record, floor_search
 from hwmodels import Estimate
 from hwmodels.errors import UserError
 from mapping import Placement

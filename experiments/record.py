@@ -14,11 +14,11 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
-from experiments import converter_report, tornado
-from experiments.budget_record import budget_account
-from experiments.floor_search import held_out_accuracy
-from experiments.report import SCHEMA
+from experiments.reporting import converter_report, tornado
+from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
+from experiments.targeting.budget_record import budget_account
+from experiments.targeting.floor_search import held_out_accuracy
 from hwmodels import Estimate
 from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement

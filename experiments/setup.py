@@ -38,12 +38,13 @@ from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
-from experiments import data, models, targets
+from experiments import data, models
 from experiments.config import Config, Prune
 from experiments.pricing import Pricing
 from experiments.progress import Progress
-from experiments.target_cost import ChipCost
-from experiments.targets import Target
+from experiments.targeting import targets
+from experiments.targeting.target_cost import ChipCost
+from experiments.targeting.targets import Target
 from hwmodels import Device, conductances_at
 from hwmodels.errors import UserError
 from mapping import Conditions

@@ -19,9 +19,10 @@ import admm
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
-from experiments import floor_search, training
+from experiments import training
 from experiments.progress import Progress
 from experiments.setup import Setup
+from experiments.targeting import floor_search
 from hwmodels import Estimate
 from mapping import CrossbarNetwork, Placement
 from mapping.tiling import cut

@@ -3,7 +3,7 @@
 import csv
 import sys
 
-from experiments import report
+from experiments.reporting import report
 
 
 def row(folder: str) -> dict[str, object]:

@@ -11,10 +11,11 @@ import torch
 
 import mapping
 from admm import Compressed
-from experiments import cli, data, models, pipeline, report, training
+from experiments import cli, data, models, pipeline, training
 from experiments import config as configuration
 from experiments.config import Config, Crossbar, DeviceSection
 from experiments.progress import SILENT, Progress
+from experiments.reporting import report
 from experiments.run_folder import RunFolder
 from experiments.setup import array_spec, prepare
 from experiments.stages import device_seed

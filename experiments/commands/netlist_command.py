@@ -134,8 +134,8 @@ def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     if flags.check:
         print(_comparison(out, solution.currents))
     if flags.figure is not None:
-        from experiments import device_figures
-        from experiments.array_figures import maps
+        from experiments.reporting import device_figures
+        from experiments.reporting.array_figures import maps
 
         name = f"{pieces[0].layer.label}, array {contents.number}"
         device_figures.save(maps(array, solution, name), flags.figure)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from crossbar import Solution, effective_conductance, pictures
 from crossbar.array_circuit import ArrayCircuit
-from experiments import drawing
+from experiments.reporting import drawing
 
 
 def maps(array: ArrayCircuit, solution: Solution, name: str) -> drawing.Draw:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import config as configuration
-from experiments import targets
 from experiments.config import Config
+from experiments.targeting import targets
 from hwmodels.errors import UserError
 
 

@@ -20,7 +20,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.wording import shorten
+from experiments.reporting.wording import shorten
 
 THEME: dict[str, tuple[str, str]] = {
     "ink": ("#1f2328", "#e6e4df"),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import drawing
+from experiments.reporting import drawing
 from hwmodels import Device, DeviceFit, UserError, atomic, cell_current, linear_model_error, program
 
 _INK, _MUTED, _LINE = (drawing.THEME[role][0] for role in ("ink", "muted", "line"))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import converter_report, figures, tornado
-from experiments.wording import (
+from experiments.reporting import converter_report, figures, tornado
+from experiments.reporting.wording import (
     UNKNOWN,
     change,
     count,

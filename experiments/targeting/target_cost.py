@@ -28,7 +28,7 @@ import mapping
 from admm.constraints import Budget
 from crossbar import ArraySpec, LayerShape
 from experiments.pricing import Pricing
-from experiments.targets import Kind, Target
+from experiments.targeting.targets import Kind, Target
 from hwmodels.costs.dense_tiles import Matrix, dense_tiles
 from hwmodels.errors import UserError
 

@@ -41,7 +41,7 @@ def _show(name: str, figure: str | None) -> int:
     """One device as a table, and its picture."""
     text = catalogue.device(name)
     if figure is not None:
-        from experiments import device_figures
+        from experiments.reporting import device_figures
 
         path = device_figures.save(device_figures.distributions(Device.load(name)), Path(figure))
         text += f"\nPicture: {path}"
@@ -58,7 +58,7 @@ def _fit(names: list[str], flags: dict[str, str]) -> int:
     if out.suffix.lower() != ".toml":
         raise UserError(f"A device file ends in .toml, not {out.name!r}.")
     found = fit_device(names[0], name=out.stem)
-    from experiments import device_figures
+    from experiments.reporting import device_figures
 
     pictures = [device_figures.save(device_figures.fit(found), out.with_suffix(kind)) for kind in (".svg", ".png")]
     found.write(out)

@@ -18,8 +18,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments import converter_report, drawing, figures, page, sheet, tornado
-from experiments.wording import plain
+from experiments.reporting import converter_report, drawing, figures, page, sheet, tornado
+from experiments.reporting.wording import plain
 from hwmodels import atomic
 from hwmodels.errors import UserError, unknown
 

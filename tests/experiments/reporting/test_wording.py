@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import wording
-from experiments.wording import plain
+from experiments.reporting import wording
+from experiments.reporting.wording import plain
 
 NAN, INF = float("nan"), float("inf")
 

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from admm import Compressed
-from experiments import floor_search, models
+from experiments import models
 from experiments.cli import command
+from experiments.targeting import floor_search
 from mapping import Placement
 
 FAST = [

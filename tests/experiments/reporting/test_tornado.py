@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import drawing, tornado
+from experiments.reporting import drawing, tornado
 from hwmodels import Matrix, dense_tiles, estimate
 
 

@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import device_figures, drawing
 from experiments.cli import command
+from experiments.reporting import device_figures, drawing
 from hwmodels import Device, program
 
 

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from admm import Compressed, Plan
 from admm.constraints import Budget
-from experiments.floor_search import held_out_accuracy
 from experiments.run_folder import write_json
 from experiments.setup import Setup
-from experiments.targets import TOTALS, Target
+from experiments.targeting.floor_search import held_out_accuracy
+from experiments.targeting.targets import TOTALS, Target
 from hwmodels import Estimate, atomic
 
 RECORD = "compress.json"

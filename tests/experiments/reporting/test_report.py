@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import page, report
-from experiments.wording import plain
+from experiments.reporting import page, report
+from experiments.reporting.wording import plain
 from hwmodels.errors import UserError
 
 ROWS, COLS = 128, 64

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from experiments.drawing import colour, is_narrow, labels, span
-from experiments.wording import known, number, percent
+from experiments.reporting.drawing import colour, is_narrow, labels, span
+from experiments.reporting.wording import known, number, percent
 
 MAX_ROWS = 24
 """Pairs of bars in a breakdown; more layers stand together with their neighbours, small components as one rest."""

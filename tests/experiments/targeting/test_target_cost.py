@@ -10,8 +10,8 @@ from crossbar import ArraySpec
 from crossbar.tiling import from_matrix
 from experiments.config import Hardware
 from experiments.pricing import Pricing
-from experiments.target_cost import ChipCost
-from experiments.targets import TOTALS, Target
+from experiments.targeting.target_cost import ChipCost
+from experiments.targeting.targets import TOTALS, Target
 from hwmodels.errors import UserError
 
 KINDS = ("area", "power", "energy", "arrays")

@@ -18,8 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
-from experiments import drawing, figures, sheet
-from experiments.wording import plain
+from experiments.reporting import drawing, figures, sheet
+from experiments.reporting.wording import plain
 
 NAN = float("nan")
 ACCURACY = {"dense": 0.98, "pruned": 0.97, "quantised": 0.975, "crossbar_mean": 0.97}
@@ -140,7 +140,7 @@ def test_the_users_own_style_is_left_out_and_left_alone() -> None:
 
 
 def test_pyplot_stays_out() -> None:
-    code = "import sys, experiments.figures, experiments.sheet; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys; from experiments.reporting import figures, sheet; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

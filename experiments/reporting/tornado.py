@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from experiments.drawing import colour, is_narrow, labels
-from experiments.wording import number, quantity, share
+from experiments.reporting.drawing import colour, is_narrow, labels
+from experiments.reporting.wording import number, quantity, share
 
 MAX_BARS = 8
 """Numbers that are drawn for a total, those with the largest swing."""

@@ -5,7 +5,7 @@ import pytest
 
 from experiments import config as configuration
 from experiments.cli import command
-from experiments.sweep_command import answer
+from experiments.commands.sweep_command import answer
 from experiments.sweeping import sweep as sweeping
 from experiments.sweeping.points import chosen, configured
 from experiments.sweeping.store import Store

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.floor_search import Bracket
+from experiments.targeting.floor_search import Bracket
 
 
 def _search(bracket, needed, tries):

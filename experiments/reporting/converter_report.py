@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from crossbar import ArraySpec, CodeHistogram
 from crossbar.figures import adc_histogram
-from experiments.drawing import colour
-from experiments.wording import UNKNOWN, count, number, plural, share
+from experiments.reporting.drawing import colour
+from experiments.reporting.wording import UNKNOWN, count, number, plural, share
 from mapping import Placement
 from mapping.converters import range_s
 from mapping.placement import LayerPlacement

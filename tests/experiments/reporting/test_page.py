@@ -1,7 +1,7 @@
 """What the page says about the compression that was asked for."""
 
-from experiments.page import asked
-from experiments.wording import plain
+from experiments.reporting.page import asked
+from experiments.reporting.wording import plain
 
 
 def test_every_kind_of_pruning_has_its_words():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.targets import Target, of_keys, parse
+from experiments.targeting.targets import Target, of_keys, parse
 from hwmodels.errors import UserError
 
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from experiments.drawing import HUES, colour, is_narrow, labels, span
-from experiments.wording import count, plural, share
+from experiments.reporting.drawing import HUES, colour, is_narrow, labels, span
+from experiments.reporting.wording import count, plural, share
 
 MAX_BANDS = 24
 """Bands of the sheet; more layers share a band with their neighbours."""

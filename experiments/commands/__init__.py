@@ -1,0 +1,1 @@
+"""The subcommands of `ohmweave` that are more than a run: what each takes, does and prints."""
