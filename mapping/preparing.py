@@ -49,7 +49,7 @@ def _bake(module: nn.Module) -> None:
         # torch takes the computed weight off the class, which the module that this one was copied from shares.
         kind = type(module)
         own = {key: value for key, value in vars(kind).items() if key not in ("__dict__", "__weakref__")}
-        module.__class__ = type(kind.__name__, kind.__bases__, own)
+        module.__class__ = type(kind.__name__, kind.__bases__, own)  # type: ignore[assignment]
         for name in list(module.parametrizations):  # type: ignore[arg-type]
             parametrize.remove_parametrizations(module, name)
     for key in [key for key, _ in module.named_buffers(recurse=False) if key.endswith("_mask")]:

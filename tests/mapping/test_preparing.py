@@ -77,7 +77,8 @@ def test_preparing_twice_changes_nothing():
     net = nn.TransformerEncoderLayer(8, 2, 12)
     once = mapping.prepare(net)
     twice = mapping.prepare(copy.deepcopy(once))
-    assert {k: v.tolist() for k, v in once.state_dict().items()} == {k: v.tolist() for k, v in twice.state_dict().items()}
+    states = [{key: value.tolist() for key, value in each.state_dict().items()} for each in (once, twice)]
+    assert states[0] == states[1]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
