@@ -69,7 +69,8 @@ def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any
         )
         accuracy = test_accuracy(setup)(network)
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(network.state_dict(), folder / WEIGHTS)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
     return {"accuracy": accuracy, "history": history.to_dict("records")}
 
 
