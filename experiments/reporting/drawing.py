@@ -17,6 +17,7 @@ from itertools import zip_longest
 from typing import Any, cast
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -132,6 +133,16 @@ def inline(svg: bytes, name: str, label: str) -> str:
     for role, (light, _) in THEME.items():
         body = body.replace(light, f"var(--ow-{role})")
     return body.strip()
+
+
+def both_widths(draw: Draw, name: str, label: str, wide: bytes | None = None) -> dict[str, Markup]:
+    """A picture as a page holds it: markup for wide pages and for phones; wide: the SVG, where it is drawn already."""
+    narrow = render(draw, "svg", NARROW)
+    # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
+    return {
+        "wide": Markup(inline(wide if wide is not None else render(draw, "svg"), name, label)),
+        "narrow": Markup(inline(narrow, f"{name}-narrow", label)),
+    }
 
 
 def colour(role: str) -> str:
