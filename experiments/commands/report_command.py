@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from hwmodels.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.reporting.paper import Wanted
+    from experiments.reporting.sweep_view import View
 
 Switch = tyro.conf.FlagCreatePairsOff
 
@@ -23,6 +28,14 @@ class _Report:
     """A finished run, a sweep, or several runs."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where to write; default: the folder itself, and reports/<names>-<hash> for several runs."""
+    figures: Annotated[str | None, tyro.conf.arg(metavar="pdf,svg,png")] = None
+    """Write the pictures for a paper, in these formats, into DIR/paper."""
+    style: Literal["single", "double"] = "single"
+    """Their width: one column of a paper (3.5 in) or both (7.16 in)."""
+    latex: Annotated[bool, Switch] = False
+    """Write the tables in LaTeX (booktabs) into DIR/paper."""
+    bibtex: Annotated[bool, Switch] = False
+    """Write the publications of the sources that were used into DIR/paper/sources.bib."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"]), Switch] = False
     """Print the result only."""
     verbose: Annotated[bool, tyro.conf.arg(aliases=["-v"]), Switch] = False
@@ -60,7 +73,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def _run(folder: Path, flags: _Report) -> int:
-    from experiments.reporting import report
+    from experiments.reporting import paper, report
     from experiments.reporting.page import answer
 
     result, tables, out = report.load(folder), report.load_tables(folder), flags.out or folder
@@ -70,18 +83,38 @@ def _run(folder: Path, flags: _Report) -> int:
         raise UserError(f"Cannot write to {str(out)!r}: {error.strerror or error}; choose another --out.") from None
     print(answer(result))
     print(f"Report: {out / 'report.html'}")
+    _paper(out, flags, lambda wanted: paper.of_run(result, tables, out, wanted))
     return 0
+
+
+def _paper(out: Path, flags: _Report, write: Callable[[Wanted], list[Path]]) -> None:
+    """Write what a paper takes, where something of it is asked for."""
+    from experiments.reporting import paper
+
+    formats = paper.formats(flags.figures) if flags.figures is not None else ()
+    wanted = paper.Wanted(formats=formats, style=flags.style, latex=flags.latex, bibtex=flags.bibtex)
+    if not wanted.anything:
+        return
+    written = write(wanted)
+    print(f"For a paper: {', '.join(path.name for path in written) or 'nothing to write'} in {out / paper.FOLDER}")
 
 
 def _sweep(folder: Path, flags: _Report) -> int:
     from experiments.commands.sweep_command import answer
     from experiments.reporting import sweep_report
 
-    made = sweep_report.of_folder(folder)
-    path = sweep_report.write(made, flags.out or folder, title_of_sweep(folder, made.about))
+    made, out = sweep_report.of_folder(folder), flags.out or folder
+    path = sweep_report.write(made, out, title_of_sweep(folder, made.about))
     print(answer(made.table))
     print(f"Report: {path}")
+    _points_paper(made, out, flags)
     return 0
+
+
+def _points_paper(made: View, out: Path, flags: _Report) -> None:
+    from experiments.reporting import paper
+
+    _paper(out, flags, lambda wanted: paper.of_sweep(made, out, wanted))
 
 
 def title_of_sweep(folder: Path, about: object) -> str:
@@ -101,6 +134,7 @@ def _runs(folders: list[Path], flags: _Report, command: str) -> int:
     path = sweep_report.write(made, out, " · ".join(names) if len(names) <= 4 else f"{len(names)} runs")
     print(f"{len(names)} runs: {', '.join(names)}")
     print(f"Report: {path}")
+    _points_paper(made, out, flags)
     return 0
 
 

@@ -90,24 +90,28 @@ _STYLE: dict[str, Any] = {
     "lines.linewidth": 1.4,
 }
 
+_PAPER: dict[str, Any] = {"svg.fonttype": "path"}
+"""What differs in print: the reader of a paper may not have the font."""
+
 Draw = Callable[[Figure], object]
 """A picture with its data already in it."""
 
 
-def render(draw: Draw, fmt: str = "svg", width: float = WIDE) -> bytes:
+def render(draw: Draw, fmt: str = "svg", width: float = WIDE, *, paper: bool = False) -> bytes:
     """Draw a picture of the given width [inch] and return the file's bytes; equal data, equal bytes.
 
     draw: called with an empty Figure that it fills, and whose height it sets. fmt: a key of `FORMATS`.
+    paper: for print instead of a page, with text as outlines in an SVG and pixels enough in a PNG.
     The settings of the user's matplotlibrc are left out, and put back afterwards.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        cast("dict[str, Any]", matplotlib.rcParams).update(_STYLE)
+        cast("dict[str, Any]", matplotlib.rcParams).update(_STYLE | (_PAPER if paper else {}))
         figure = Figure(figsize=(width, 3.0), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         buffer = BytesIO()
-        figure.savefig(buffer, format=fmt, dpi=200, metadata=FORMATS[fmt])
+        figure.savefig(buffer, format=fmt, dpi=600 if paper else 200, metadata=FORMATS[fmt])
     return buffer.getvalue()
 
 

@@ -107,6 +107,11 @@ def write(
     atomic.write(out / "report.html", html)
 
 
+def pictures_of(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
+    """The pictures of a run by name, to be drawn in another width or format than the page has them."""
+    return _pictures(record, tables)
+
+
 def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
     """The pictures that the data allow, in the order of the page."""
     empty = pd.DataFrame()

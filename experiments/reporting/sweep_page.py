@@ -127,9 +127,10 @@ def _bargain(made: View) -> str:
     small = int(np.nanargmin(near))
     if small == best:
         return f"{text}, and no {made.noun} within {100 * LOSS:g} point of it takes less area."
+    less = f"{number(area[small])}\u00a0mm² instead of {number(area[best])}\u00a0mm²"
     return (
-        f"{text}; the smallest chip that loses at most {100 * LOSS:g} point of that takes "
-        f"{number(area[small])}\u00a0mm² instead of {number(area[best])}\u00a0mm², with {interval(made, small)} at {_named(made, small)}."
+        f"{text}; the smallest chip that loses at most {100 * LOSS:g} point of that takes {less}, "
+        f"with {interval(made, small)} at {_named(made, small)}."
     )
 
 
@@ -222,9 +223,10 @@ def _footer(made: View) -> str:
 
 def seeds(made: View) -> str:
     """How many chips the accuracies rest on."""
-    if "chips" not in made.table or not made.table["chips"].notna().any():
+    chips = made.table["chips"].to_numpy(dtype=float, na_value=np.nan) if "chips" in made.table else np.empty(0)
+    chips = chips[np.isfinite(chips)]
+    if not chips.size:
         return "No chip was simulated."
-    chips = made.table["chips"].dropna().to_numpy(dtype=int)
     low, high = int(chips.min()), int(chips.max())
     many = plural(low, "chip") if low == high else f"{low} to {high} chips"
     return f"Accuracies on crossbars are means over {many} a point, with 95 % intervals of the mean (Student’s t)."

@@ -118,6 +118,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: getComputedStyle(byId("chart")).fontFamily, size: 12 },
       margin: { l: narrow ? 45 : 60, r: 12, t: 12, b: 50 }, hovermode: "closest", showlegend: true,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { color: ink } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: colour("after") },
       hoverlabel: { align: "left", bgcolor: colour("surface"), bordercolor: muted, font: { color: ink } },
     }, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
     listFront(on, x, y);
