@@ -39,7 +39,7 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
     return {
         "record": record,
         "title": title(record),
-        "created": _moment(record["created"]),
+        "created": moment(record["created"]),
         "asked": asked(record),
         "answer": answer(record),
         "highlights": highlights(record),
@@ -59,7 +59,7 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "read_with": f"{plural(len(warnings(record)), 'warning')}",
         "compressed": not _table(tables, "history").empty,
         "captions": captions(record, tables),
-        "config": _sections(record["config"]),
+        "config": flat_settings(record["config"]),
         "assumptions": list(record["assumptions"]),
         "sources": [(row["what"], _value(row["value"]), row["source"]) for row in record["sources"]],
         "times": [(name, duration(seconds)) for name, seconds in record["stage_seconds"].items()],
@@ -457,7 +457,7 @@ def _section(record: Record, name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def _sections(config: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+def flat_settings(config: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """The configuration by section as (key, value); keys above all sections come first, nested ones with their path."""
     above = [(key, _setting(value)) for key, value in config.items() if not isinstance(value, Mapping)]
     sections = {"all sections": above} if above else {}
@@ -471,7 +471,7 @@ def _flat(section: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _moment(created: str) -> str:
+def moment(created: str) -> str:
     """An ISO time as people write it; anything else as it is."""
     try:
         moment = datetime.fromisoformat(created)

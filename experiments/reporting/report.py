@@ -96,20 +96,20 @@ def write(
         for fmt in formats:
             data = svg if fmt == "svg" else drawing.render(draw, fmt)
             atomic.write(out / "figures" / f"{name}.{fmt}", data)
-        narrow = drawing.render(draw, "svg", drawing.NARROW)
-        drawn[name] = {
-            # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
-            "wide": Markup(drawing.inline(svg, name, alternatives[name])),
-            "narrow": Markup(drawing.inline(narrow, f"{name}-narrow", alternatives[name])),
-        }
+        drawn[name] = drawing.both_widths(draw, name, alternatives[name], svg)
     contents = page.contents(record, tables)
     files = {"tables": sorted(tables), "pictures": list(pictures), "formats": list(formats)}
-    summary = _environment().get_template("summary.md.j2").render(contents, files=files)
+    summary = environment().get_template("summary.md.j2").render(contents, files=files)
     atomic.write(out / "summary.md", plain(summary))
     html = (
-        _environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
+        environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
     )
     atomic.write(out / "report.html", html)
+
+
+def pictures_of(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
+    """The pictures of a run by name, to be drawn in another width or format than the page has them."""
+    return _pictures(record, tables)
 
 
 def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
@@ -139,7 +139,8 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates of all pages are, and how they are filled."""
     environment = Environment(
         loader=PackageLoader("experiments", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
