@@ -25,11 +25,11 @@ ORDER: tuple[str, ...] = ("dense", "compressed", PRICE, "point", "placement")
 
 ATTEMPTS = 3
 """Times that a job is given out when its workers die under it."""
-CHUNK = 250
+CHUNK = 500
 """Points that a worker prices at a time."""
 SMALLEST = 20
 """And at least where there are as many: reading the placement comes once for all of them."""
-AHEAD = 2000
+AHEAD = 5000
 """Points that wait for something at a time: bounds memory, and lets planning and work overlap."""
 
 Waiting = list[tuple[Point, Job]]
@@ -96,10 +96,14 @@ class Scheduler:
     def _fill(self) -> bool:
         """Keep all workers busy, and plan ahead while they are; False where nothing runs any more."""
         while True:
+            # Planning takes far less than any job: some of it first makes full chunks, and lets long jobs begin first.
+            while not self._exhausted and self.waiting < CHUNK * min(self.executor.workers, 8):
+                self._exhausted = not self.more()
             while self._ready and len(self._running) < self.executor.workers:
                 self._start(heapq.heappop(self._ready)[2])
             free = len(self._running) < self.executor.workers
-            if self._exhausted or (not free and (self.waiting >= AHEAD or any(f.done() for f in self._running))):
+            ended = any(future.done() for future in self._running)
+            if self._exhausted or ended or (not free and self.waiting >= AHEAD):
                 return bool(self._running)
             self._exhausted = not self.more()
 

@@ -91,6 +91,13 @@ class _Run:
     _rules: dict[int, Rules] = field(default_factory=dict)
     _unwritten: list[Record] = field(default_factory=list)
 
+    def note_plan(self, points: int, counts: Mapping[str, int] | None = None) -> None:
+        """Say in the folder how many points there are; counts: what they came to, at the end."""
+        try:
+            self.folder.plan(points, self.sweep.settings.objectives, counts)
+        except OSError as error:
+            raise self._full(error) from None
+
     def take(self, points: Sequence[Point], task: ProgressTask) -> None:
         """Bring points to a result: from the journal, from the store, or by work."""
         self.points += points
@@ -181,11 +188,14 @@ class _Run:
             if self._unwritten:
                 self.folder.append(self._unwritten)
         except OSError as error:
-            raise UserError(
-                f"Stopped: cannot write to {str(self.folder.path)!r}: {error.strerror or error}. What is finished is "
-                "kept; make room and give the same command again."
-            ) from None
+            raise self._full(error) from None
         self._unwritten.clear()
+
+    def _full(self, error: OSError) -> UserError:
+        return UserError(
+            f"Stopped: cannot write to {str(self.folder.path)!r}: {error.strerror or error}. What is finished is "
+            "kept; make room and give the same command again."
+        )
 
     def _shared(self, stage: str, task: ProgressTask) -> None:
         self.shared += 1
@@ -240,12 +250,16 @@ def run(
         kept = Store(store or out / "store")
         run = _Run(sweep, folder, kept, executor, progress, retry_failed, maker, configurations, Rows(kept.read))
         run.old = folder.records()
+        expected = sweep.settings.points if search else len(points)
+        run.note_plan(expected or 0)
         try:
             _search(run) if search else _all(run, points)
         except BaseException:
             _write(run)  # what there is so far; the next call writes the rest
             raise
-        return _write(run)
+        results = _write(run)
+        run.note_plan(len(results), {str(name): int(n) for name, n in results["status"].value_counts().items()})
+        return results
 
 
 def _all(run: _Run, points: list[Point]) -> None:

@@ -131,10 +131,10 @@ def price(order: Prices) -> list[Done] | Done:
 
 
 def _price_all(order: Prices, done: list[Done]) -> Done:
-    first, maker, host = Work(order.job).opened(), KeyMaker(_DATA_DIGESTS), socket.gethostname()
+    first, host = Work(order.job).opened(), socket.gethostname()
     for config in order.configs:
         start = time.perf_counter()
-        outcome = _caught(lambda config=config: Done("ok", costs=first.costs(config, maker)))
+        outcome = _caught(lambda config=config: Done("ok", costs=first.costs(config)))
         done.append(replace(outcome, seconds=time.perf_counter() - start, host=host, worker=os.getpid()))
     return Done("ok")
 
@@ -164,7 +164,8 @@ class Work:
         """Take a job; raises UserError where a file has changed since the sweep planned with it."""
         self.job, self.config, self.keys = job, job.config, job.keys
         self.store = Store(Path(job.store))
-        found = KeyMaker(_DATA_DIGESTS).keys(job.config)
+        self.maker = KeyMaker(_DATA_DIGESTS)
+        found = self.maker.keys(job.config)
         if any(getattr(found, stage) != getattr(job.keys, stage) for stage in _NEEDED[job.task]):
             raise OwnMistakeError(
                 "A file that the configuration names (weights, network, device, library) is not what it was when the "
@@ -267,9 +268,9 @@ class Work:
             self._stored(stage)
         return self
 
-    def costs(self, config: Config, maker: KeyMaker) -> dict[str, Any]:
+    def costs(self, config: Config) -> dict[str, Any]:
         """The cost record of another configuration on the same placements."""
-        placed, unpruned = maker.arrays(config)
+        placed, unpruned = self.maker.arrays(config)
         tiles = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
         baseline = self._stored("baseline")
         chips = _remembered(
@@ -281,7 +282,7 @@ class Work:
             },
             COUNTED_MOST,
         )
-        pricing = maker.pricing(config, placed)
+        pricing = self.maker.pricing(config, placed)
         pricing.check_layers(baseline.layers)
         pricing.check_rate(chips["baseline"])
         return _cost_record(pricing.both_prepared(chips), self._record("baseline")["arrays"])

@@ -125,9 +125,9 @@ def test_prices_in_bulk_are_those_of_the_points_by_themselves(sweep_file, tmp_pa
     assert (bulk["status"] == "failed").sum() == 2  # the rate that no chip reaches
     assert bulk["message"].str.contains("frame_rate_hz").sum() == 2
 
-    def alone(self, config, maker):
+    def alone(self, config):
         """As the cost stage of the point by itself does it, placed and set up for it."""
-        job = replace(self.job, task="point", config=config, keys=maker.keys(config))
+        job = replace(self.job, task="point", config=config, keys=self.maker.keys(config))
         return work.Work(job)._price(tmp_path)
 
     monkeypatch.setattr(work.Work, "costs", alone)
