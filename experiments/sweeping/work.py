@@ -271,11 +271,12 @@ class Work:
     def costs(self, config: Config) -> dict[str, Any]:
         """The cost record of another configuration on the same placements."""
         placed, unpruned = self.maker.arrays(config)
-        tiles = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
+        # The converters are those of the estimate, so tiles are counted anew only where reading takes another energy.
+        counted = (placed.t_read_s, placed.device.read_voltage_v, placed.adc_bits is None)
         baseline = self._stored("baseline")
         chips = _remembered(
             _COUNTED,
-            repr((self.keys.placement, self.keys.baseline, tiles)),
+            repr((self.keys.placement, self.keys.baseline, counted)),
             lambda: {
                 "baseline": prepare_tiles(replace(baseline, array=unpruned).tiles),
                 "placed": prepare_tiles(replace(self._stored("placement"), array=placed).tiles),
@@ -284,8 +285,12 @@ class Work:
         )
         pricing = self.maker.pricing(config, placed)
         pricing.check_layers(baseline.layers)
-        pricing.check_rate(chips["baseline"])
-        return _cost_record(pricing.both_prepared(chips), self._record("baseline")["arrays"])
+        priced = {
+            name: pricing.estimate(chips[name], converters=array)
+            for name, array in (("baseline", unpruned), ("placed", placed))
+        }
+        pricing.check_rate(priced["baseline"])
+        return _cost_record(pricing.at_one_rate(priced), self._record("baseline")["arrays"])
 
     def _point(self) -> Row:
         for stage in ("dense", "compressed", "placement", "cost"):
