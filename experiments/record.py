@@ -17,13 +17,13 @@ from crossbar import ArraySpec
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
+from experiments.sweeping.statistics import spread
 from experiments.targeting.budget_record import budget_account
 from experiments.targeting.floor_search import held_out_accuracy
 from hwmodels import Estimate
 from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement
 
-CONFIDENCE = 0.95
 CLIPPED_WARNING = 1e-3
 """Share of clipped converter samples or inputs above which the report warns."""
 
@@ -47,7 +47,8 @@ class Outcome:
     """What the stages have made: all that the record is written from.
 
     accuracy: on the test set, by stage (dense, pruned, quantised); training: history of the dense network; seeds: per
-    chip its number, accuracy and clipped samples; cost: of "baseline" and "placed"; seconds: by stage.
+    chip its number, accuracy and clipped samples; waterfall: where accuracy is lost (`experiments.waterfall`), None
+    where not asked for; cost: of "baseline" and "placed"; seconds: by stage.
     """
 
     accuracy: dict[str, float]
@@ -55,6 +56,7 @@ class Outcome:
     compressed: Compressed
     placement: Placement
     seeds: list[dict[str, Any]]
+    waterfall: dict[str, Any] | None
     baseline: Placement
     cost: dict[str, Estimate]
     seconds: dict[str, float]
@@ -86,6 +88,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "seconds": round(sum(outcome.seconds.values()), 3),
         "stage_seconds": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
         "accuracy": accuracies(outcome, len(setup.dataset.test[1])),
+        **({} if outcome.waterfall is None else {"waterfall": outcome.waterfall}),
         "weights": {"total": total, "kept": kept},
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
@@ -150,20 +153,11 @@ def saved(pair: dict[str, Any]) -> float:
 
 def accuracies(outcome: Outcome, samples: int) -> dict[str, Any]:
     """Accuracy through the stages; on crossbars the mean, spread and Student-t interval over the chips."""
-    from scipy import stats
-
     values = [row["accuracy"] for row in outcome.seeds]
-    mean = float(np.mean(values))
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    half = (
-        float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5 if len(values) > 1 else 0
-    )
+    on_crossbars = {name.removeprefix("accuracy_"): value for name, value in spread(values).items()}
     return {
         **{stage: outcome.accuracy[stage] for stage in ("dense", "pruned", "quantised")},
-        "crossbar_mean": mean,
-        "crossbar_std": std,
-        "crossbar_low": max(mean - half, 0.0),
-        "crossbar_high": min(mean + half, 1.0),
+        **on_crossbars,
         "crossbar_seeds": values,
         "samples": samples,
     }
