@@ -35,6 +35,7 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
                         the same for every point of the file's [sweep], its work shared; interrupted, it goes on
   store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
   report DIR            write the report of a finished run again
+  explain DIR [KEY]     how a number of a run came about, down to counts × printed values × sources (--json)
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
                         one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
@@ -105,6 +106,7 @@ def _dispatch(args: list[str]) -> int:
         "sweep": _sweep,
         "store": _store,
         "report": _report,
+        "explain": _explain,
         "estimate": _estimate,
         "netlist": _netlist,
         "devices": _devices,
@@ -196,6 +198,12 @@ def _store(args: list[str]) -> int:
     from experiments.commands import sweep_command
 
     return sweep_command.store(args)
+
+
+def _explain(args: list[str]) -> int:
+    from experiments.commands import explain_command
+
+    return explain_command.run(args)
 
 
 def _estimate(args: list[str]) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from experiments import waterfall
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
@@ -21,6 +22,7 @@ from experiments.sweeping.statistics import spread
 from experiments.targeting.budget_record import budget_account
 from experiments.targeting.floor_search import held_out_accuracy
 from hwmodels import Estimate
+from hwmodels.costs import cost_account
 from mapping import Placement, lossless_bits
 from mapping.placement import LayerPlacement
 
@@ -76,6 +78,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         if key in baseline_cost.totals and key in placed_cost.totals
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
+    spent = {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()}
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "name": setup.name,
@@ -85,8 +88,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "config_hash": setup.config.digest(),
         "seed": setup.config.seed,
         "versions": versions(),
-        "seconds": round(sum(outcome.seconds.values()), 3),
-        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
+        "seconds": sum(spent.values()),
+        "stage_seconds": spent,
         "accuracy": accuracies(outcome, len(setup.dataset.test[1])),
         **({} if outcome.waterfall is None else {"waterfall": outcome.waterfall}),
         "weights": {"total": total, "kept": kept},
@@ -106,6 +109,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "layers": _records(layers),
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
+        "macs_total": placement.macs_total,
         "warnings": warnings(setup, outcome, layers),
         "assumptions": assumptions(setup, outcome),
         "sources": sources(setup, outcome),
@@ -119,13 +123,46 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "training": outcome.training,
         "tiles": placement.tiles,
         "adc_histogram": converter_report.histograms(placement),
+        "clipping": pd.DataFrame(
+            [
+                {"chip": row["chip"], "layer": layer} | counted
+                for row in outcome.seeds
+                for layer, counted in row["clipping"].items()
+            ]
+        ),
+        **accounts(setup, outcome.cost),
         "seeds": pd.DataFrame(
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
+    if outcome.waterfall is not None:
+        tables["waterfall"] = waterfall.table(outcome.waterfall)
     if len(compressed.choices):
         tables["choices"] = compressed.choices
     return record, tables
+
+
+def accounts(setup: Setup, cost: dict[str, Estimate]) -> dict[str, pd.DataFrame]:
+    """How both chips' costs came about: counts, prices and times (`cost_account`), with a column chip."""
+    array, device = setup.array, setup.array.device
+    reading = cost_account.Reading(
+        voltage_v=device.read_voltage_v,
+        t_read_s=array.t_read_s,
+        voltage_source=f"device {device.name}: {device.sources.get('read_voltage_v', 'its read voltage')}",
+        time_source="crossbar.t_read_s",
+    )
+    found: dict[str, list[pd.DataFrame]] = {"counts": [], "prices": [], "times": []}
+    for chip, result in cost.items():
+        # Intervals are stated for the placed chip only.
+        ends = TOTALS if chip == "placed" else ()
+        for name, table in (
+            ("counts", cost_account.counts(result, reading)),
+            ("prices", cost_account.prices(result, reading, ends)),
+            ("times", cost_account.times(result, ends)),
+        ):
+            table.insert(0, "chip", chip)
+            found[name].append(table)
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in found.items()}
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from crossbar import ArraySpec
 from experiments.setup import Setup
@@ -185,3 +186,14 @@ def interaction(made: Mapping[str, Any]) -> float:
     steps = made["steps"]
     ideal = next(row["accuracy"] for row in steps if row["key"] == "map")
     return (steps[-1]["accuracy"] - ideal) - sum(row["change"] for row in made["alone"])
+
+
+def table(made: Mapping[str, Any]) -> pd.DataFrame:
+    """The waterfall as a table, a row per step and per error alone: group ("steps" or "alone"), key, and the rest."""
+    columns = ("key", "accuracy", "change", "change_low", "change_high")
+    rows = [
+        {"group": group} | {name: row[name] for name in columns} | {"chips": len(row["accuracies"])}
+        for group in ("steps", "alone")
+        for row in made[group]
+    ]
+    return pd.DataFrame(rows).astype(dict.fromkeys(columns[1:], "float64"))
