@@ -117,6 +117,9 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     tables: dict[str, pd.DataFrame] = {
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
+        "cost_layers": pd.concat(
+            [result.layers.assign(chip=chip) for chip, result in outcome.cost.items()], ignore_index=True
+        ),
         "layers": layers,
         "uncertainty": tornado.table(placed_cost),
         "history": compressed.history,

@@ -59,6 +59,17 @@ def highlights(record: Record) -> list[tuple[str, str, str]]:
     ]
 
 
+HIGHLIGHT_KEYS = [
+    ["", "accuracy.crossbar_mean", ""],
+    ["", "accuracy.dense", ""],
+    ["", "compression", "weights.kept"],
+    ["", "arrays.placed", "arrays.baseline"],
+    ["", "reduction.area", "area_mm2.placed"],
+    ["", "reduction.power", "power_mw.placed"],
+]
+"""The keys of the record behind the parts of `highlights`."""
+
+
 def precision(accuracy: Mapping[str, Any]) -> int:
     """Decimals of a percentage: no finer than the test set can tell."""
     return 2 if accuracy["samples"] >= 1000 else 1

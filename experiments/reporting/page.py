@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.reporting import converter_report
-from experiments.reporting.answers import answer, highlights
+from experiments.reporting import converter_report, provenance, waterfall_figure
+from experiments.reporting.answers import HIGHLIGHT_KEYS, answer, highlights
 from experiments.reporting.answers import precision as precision
 from experiments.reporting.asked import asked, section
 from experiments.reporting.captions import alternatives as alternatives
 from experiments.reporting.captions import captions
 from experiments.reporting.rows import (
     POWER,
+    cost_keys,
     cost_rows,
     costs,
     digital_rows,
@@ -26,6 +27,7 @@ from experiments.reporting.rows import (
     layer_row,
     ranges,
     setting_text,
+    stage_keys,
     stages,
     table_of,
     uncertain_rows,
@@ -46,8 +48,11 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "answer": answer(record),
         "highlights": highlights(record),
         "stages": stages(record),
+        "lost": _lost(record),
         "costs": costs(record),
         "power": POWER,
+        "how": provenance.panels(record, tables, linked(record)),
+        "keys": {"highlights": HIGHLIGHT_KEYS, "stages": stage_keys(record), "costs": cost_keys(record)},
         "components": cost_rows(tables, "component"),
         "layer_costs": cost_rows(tables, "layer"),
         "ranges": ranges(record),
@@ -66,6 +71,24 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "sources": [(row["what"], setting_text(row["value"]), row["source"]) for row in record["sources"]],
         "times": [(name, duration(seconds)) for name, seconds in record["stage_seconds"].items()],
         "seconds": duration(record["seconds"]),
+    }
+
+
+def linked(record: Record) -> list[str]:
+    """The keys of the record that the page links to how they came about."""
+    rows = [*HIGHLIGHT_KEYS, *stage_keys(record), *cost_keys(record)]
+    return [key for row in rows for key in row if key]
+
+
+def _lost(record: Record) -> dict[str, Any] | None:
+    """Where accuracy is lost: rows of the table, and a sentence; None where the run did not ask."""
+    lost = record.get("waterfall")
+    if lost is None:
+        return None
+    decimals = precision(record["accuracy"])
+    return {
+        "rows": waterfall_figure.rows(lost, decimals),
+        "sentence": waterfall_figure.sentence(lost, decimals),
     }
 
 

@@ -47,25 +47,54 @@ def stages(record: Record) -> list[list[str]]:
     return rows
 
 
+COSTS = (
+    ("area", "area_mm2", "mm²"),
+    ("power", "power_mw", "mW"),
+    ("leakage in it", "leakage_mw", "mW"),
+    ("peak power", "power_peak_mw", "mW"),
+    ("own full rate", "full_rate_hz", "inferences/s"),
+    ("power at its own full rate", "power_full_rate_mw", "mW"),
+    ("energy per inference", "energy_nj", "nJ"),
+    ("latency per inference", "latency_us", "µs"),
+    ("energy of writing all cells once", "programming_energy_nj", "nJ"),
+    ("time of writing all cells once", "programming_time_us", "µs"),
+)
+"""Totals of a chip: name, key of the record, unit."""
+
+
 def costs(record: Record) -> list[list[str]]:
-    """Rows of the cost table: quantity, baseline, placed, change."""
+    """Rows of the cost table: quantity, baseline, placed, change, range of the placed chip."""
     at = f" at {rate(record['frame_rate_hz'])}" if known(record["frame_rate_hz"]) else ""
-    rows = [_cost_row("arrays", record["arrays"], count)]
-    for name, key, unit in (
-        ("area", "area_mm2", "mm²"),
-        (f"power{at}", "power_mw", "mW"),
-        ("leakage in it", "leakage_mw", "mW"),
-        ("peak power", "power_peak_mw", "mW"),
-        ("own full rate", "full_rate_hz", "inferences/s"),
-        ("power at its own full rate", "power_full_rate_mw", "mW"),
-        ("energy per inference", "energy_nj", "nJ"),
-        ("latency per inference", "latency_us", "µs"),
-        ("energy of writing all cells once", "programming_energy_nj", "nJ"),
-        ("time of writing all cells once", "programming_time_us", "µs"),
-    ):
+    rows = [[*_cost_row("arrays", record["arrays"], count), ""]]
+    for name, key, unit in COSTS:
         if key in record:
-            rows.append(_cost_row(name, record[key], lambda value, unit=unit: quantity(value, unit)))
+            named = f"{name}{at}" if key == "power_mw" else name
+            row = _cost_row(named, record[key], lambda value, unit=unit: quantity(value, unit))
+            rows.append([*row, _range(record, key)])
     return rows
+
+
+def cost_keys(record: Record) -> list[list[str]]:
+    """The keys of the record behind the cells of `costs`, "" where there is none."""
+    saved = {"area_mm2": "reduction.area", "power_mw": "reduction.power", "energy_nj": "reduction.energy"}
+    keys = [["", "arrays.baseline", "arrays.placed", "reduction.arrays", ""]]
+    for _, key, _ in COSTS:
+        if key in record:
+            ends = f"interval.{key}.high" if _range(record, key) else ""
+            keys.append(["", f"{key}.baseline", f"{key}.placed", saved.get(key, ""), ends])
+    return keys
+
+
+def _range(record: Record, key: str) -> str:
+    """Low and high end of a total of the placed chip, where they differ."""
+    low, high = record.get("interval", {}).get(key, (None, None))
+    return f"{number(low)} … {number(high)}" if known(low) and known(high) and low < high else ""
+
+
+def stage_keys(record: Record) -> list[list[str]]:
+    """The keys of the record behind the cells of `stages`."""
+    found = [key for key in ("dense", "pruned", "quantised", "crossbar_mean") if known(record["accuracy"][key])]
+    return [["", f"accuracy.{key}", "", ""] for key in found]
 
 
 def ranges(record: Record) -> str:
@@ -84,20 +113,48 @@ def _cost_row(name: str, pair: Mapping[str, float], form: Any) -> list[str]:
     return [name, form(before), form(after), change(reduced)]
 
 
+BREAKDOWN = {"component": (("area_mm2", "mm²"), ("power_mw", "mW"), ("energy_nj", "nJ")),
+             "layer": (("area_mm2", "mm²"), ("power_mw", "mW"), ("energy_nj", "nJ"), ("latency_us", "µs"))}  # fmt: skip
+"""What is broken down by component and by layer: column and unit; latency belongs to no component."""
+
+
+def breakdown(tables: Tables, by: str, limit: int | None = None) -> dict[str, figures.Comparison]:
+    """Costs by component or by layer, before and after, by column; those that both tables have."""
+    found = {}
+    for column, _ in BREAKDOWN[by]:
+        name = "cost_layers" if column == "latency_us" else "cost"
+        pair = [_chip_table(tables, name, chip) for chip in ("baseline", "placed")]
+        if all(column in table and len(table) for table in pair):
+            found[column] = figures.compare(*pair, by, column, limit)
+    return found
+
+
+def _chip_table(tables: Tables, name: str, chip: str) -> pd.DataFrame:
+    if name == "cost":
+        return table_of(tables, f"cost_{chip}")
+    table = table_of(tables, name)
+    return table[table["chip"] == chip] if len(table) else table
+
+
 def cost_rows(tables: Tables, by: str) -> dict[str, Any]:
-    """Rows (name, area before and after, power before and after, share of the placed area and power) and the sums."""
-    baseline, placed = table_of(tables, "cost_baseline"), table_of(tables, "cost_placed")
-    if baseline.empty or placed.empty:
-        return {"rows": [], "total": []}
-    area, power = (figures.compare(baseline, placed, by, value, None) for value in ("area_mm2", "power_mw"))
-    order = [power.names.index(name) for name in area.names]
-    columns = [area.baseline, area.placed, power.baseline[order], power.placed[order]]
+    """Heads, rows (name, each cost before and after, share of the placed area and power) and the sums."""
+    found = breakdown(tables, by)
+    if "area_mm2" not in found or "power_mw" not in found:
+        return {"heads": [], "rows": [], "total": []}
+    units = dict(BREAKDOWN[by])
+    names = found["power_mw"].names if by == "component" else found["area_mm2"].names
+    columns, heads = [], []
+    for column, cost in found.items():
+        order = [cost.names.index(name) for name in names]
+        columns += [cost.baseline[order], cost.placed[order]]
+        heads += [f"baseline ({units[column]})", f"placed ({units[column]})"]
     shares = [_shares(columns[1]), _shares(columns[3])]
     rows = [
         [name, *(number(column[i]) for column in columns), *(column[i] for column in shares)]
-        for i, name in enumerate(area.names)
+        for i, name in enumerate(names)
     ]
-    return {"rows": rows, "total": ["total", *(number(_total(column)) for column in columns), "", ""]}
+    total = ["total", *(number(_total(column)) for column in columns), "", ""]
+    return {"heads": [*heads, "share of area", "share of power"], "rows": rows, "total": total}
 
 
 def uncertain_rows(tables: Tables) -> list[list[str]]:
@@ -117,6 +174,7 @@ def _shares(column: np.ndarray) -> list[str]:
 
 
 def layer_row(layer: Mapping[str, Any]) -> list[str]:
+    """The cells of one layer in the table of layers."""
     groups = f"{layer['groups']} × " if layer["groups"] > 1 else ""
     kept = layer["kept"] / layer["weights"] if layer["weights"] else None
     return [

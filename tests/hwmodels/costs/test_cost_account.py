@@ -16,7 +16,7 @@ READING = Reading(0.3, 5e-8, "a test", "a test")
 @st.composite
 def tables(draw, t_read_s=None):
     """Two layers of a few arrays, fragments and signs, some of them sharing an array; some energies not known."""
-    rows, array, place = [], 0, -1
+    rows, array, place, shared = [], 0, -1, draw(st.sampled_from([4, 16]))
     for layer in ("conv", "fc"):
         for _ in range(draw(st.integers(1, 3))):
             another = draw(st.booleans())
@@ -41,7 +41,7 @@ def tables(draw, t_read_s=None):
                     "input_cycles": 8,
                     "dac_bits": 1,
                     "adc_bits": 8,
-                    "cols_per_adc": draw(st.sampled_from([4, 16])),
+                    "cols_per_adc": shared,
                     "g_sum_s": 1e-4,
                     "read_energy_j": draw(st.sampled_from([2e-12, np.nan])) if t_read_s is None else 3e-12,
                 }
