@@ -36,6 +36,8 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
   store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
   report DIR            write the report of a finished run again
   explain DIR [KEY]     how a number of a run came about, down to counts × printed values × sources (--json)
+  compare A B …         runs, SWEEP:POINT, configurations and published tables on the same axes, differences first
+                        [--out FILE.html] [--csv FILE.csv]
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
                         one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
@@ -107,6 +109,7 @@ def _dispatch(args: list[str]) -> int:
         "store": _store,
         "report": _report,
         "explain": _explain,
+        "compare": _compare_results,
         "estimate": _estimate,
         "netlist": _netlist,
         "devices": _devices,
@@ -204,6 +207,12 @@ def _explain(args: list[str]) -> int:
     from experiments.commands import explain_command
 
     return explain_command.run(args)
+
+
+def _compare_results(args: list[str]) -> int:
+    from experiments.commands import compare_command
+
+    return compare_command.run(args)
 
 
 def _estimate(args: list[str]) -> int:

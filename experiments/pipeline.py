@@ -18,8 +18,8 @@ from torch import nn
 from admm import Compressed
 from experiments import record, stages, waterfall
 from experiments.config import Config
+from experiments.outcome import Outcome
 from experiments.progress import Progress
-from experiments.record import Outcome
 from experiments.reporting import report
 from experiments.run_folder import RESULT, RunFolder
 from experiments.setup import Setup, inputs, prepare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,20 +13,16 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
-from experiments import waterfall
+from experiments import cautions, waterfall
+from experiments.outcome import Outcome
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
 from experiments.sweeping.statistics import spread
-from experiments.targeting.budget_record import budget_account
-from experiments.targeting.floor_search import held_out_accuracy
 from hwmodels import Estimate
 from hwmodels.costs import cost_account
-from mapping import Placement, lossless_bits
+from mapping import lossless_bits
 from mapping.placement import LayerPlacement
-
-CLIPPED_WARNING = 1e-3
-"""Share of clipped converter samples or inputs above which the report warns."""
 
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
@@ -42,26 +37,6 @@ OPTIONAL_TOTALS = (
 """Totals that a record may lack: writing is known only where the device or the library tells."""
 
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What the stages have made: all that the record is written from.
-
-    accuracy: on the test set, by stage (dense, pruned, quantised); training: history of the dense network; seeds: per
-    chip its number, accuracy and clipped samples; waterfall: where accuracy is lost (`experiments.waterfall`), None
-    where not asked for; cost: of "baseline" and "placed"; seconds: by stage.
-    """
-
-    accuracy: dict[str, float]
-    training: pd.DataFrame
-    compressed: Compressed
-    placement: Placement
-    seeds: list[dict[str, Any]]
-    waterfall: dict[str, Any] | None
-    baseline: Placement
-    cost: dict[str, Estimate]
-    seconds: dict[str, float]
 
 
 def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -110,7 +85,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
         "macs_total": placement.macs_total,
-        "warnings": warnings(setup, outcome, layers),
+        "warnings": cautions.warnings(setup, outcome, layers),
         "assumptions": assumptions(setup, outcome),
         "sources": sources(setup, outcome),
     }
@@ -224,53 +199,6 @@ def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
     counts = [row["clipping"][layer] for row in outcome.seeds]
     samples = sum(count[f"{kind}_samples"] for count in counts)
     return sum(count[f"{kind}_clipped"] for count in counts) / samples if samples else 0.0
-
-
-def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
-    """What a reader must know before quoting the figures."""
-    found = []
-    for row in layers.to_dict("records"):
-        for kind, what in (("adc", "converter samples"), ("input", "inputs")):
-            share = row[f"{kind}_clipped"]
-            if share > CLIPPED_WARNING:
-                found.append(
-                    f"Layer {row['layer']}: {100 * share:.2f} % of its {what} lay beyond the calibrated range."
-                )
-        if row["kept"] == 0:
-            found.append(f"Layer {row['layer']} lost all its weights: its output is its bias.")
-    share = outcome.placement.macs_on_arrays
-    if share < 0.999:
-        found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")
-    free = [layer for layer in outcome.placement.layers.values() if layer.snap_error > 0]
-    if free:
-        worst = max(free, key=lambda layer: layer.snap_error)
-        found.append(
-            f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
-            f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
-        )
-    found += _missed(setup, outcome)
-    if len(outcome.seeds) == 1:
-        found.append("One chip was simulated: there is no interval over devices.")
-    found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
-    if setup.array.device.unverified:
-        fields = ", ".join(setup.array.device.unverified)
-        found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
-    return found
-
-
-def _missed(setup: Setup, outcome: Outcome) -> list[str]:
-    """A sentence each where the placed network takes more than the target allows, or misses the accuracy floor."""
-    if setup.target is None:
-        return []
-    found, floor = [], setup.config.compress.accuracy_floor
-    account = budget_account(setup, setup.target, outcome.compressed, outcome.cost["placed"])
-    if not account["met"]:
-        found.append(
-            f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
-        )
-    if floor is not None and (reached := held_out_accuracy(setup, outcome.compressed.model)) < floor:
-        found.append(f"The accuracy floor of {floor:g} is missed: {reached:.4f} of the held-out samples are right.")
-    return found
 
 
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:

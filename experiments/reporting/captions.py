@@ -34,8 +34,9 @@ def captions(record: Record, tables: Tables) -> dict[str, str]:
     return ({"adc_range": converter_report.caption(record, sums)} if sums_seen else {}) | {
         "accuracy": f"Accuracy on {count(accuracy['samples'])} test samples{over}{bar}.",
         **({"waterfall": waterfall_figure.caption(lost, precision(accuracy))} if lost else {}),
-        "cost_by_component": f"Area, power and energy by component{at}. Latency belongs to no component.",
-        "cost_by_layer": f"Area, power, energy and latency by layer{at}; the latency of the chip is their sum.{together}",
+        "cost_by_component": f"Area and power by component{at}. Energy per inference is power less leakage over the "
+        "rate; latency belongs to no component.",
+        "cost_by_layer": f"Area, power, energy and latency by layer{at}; the layers' latencies add up.{together}",
         "uncertainty": "What is not known about the placed chip: the total with one number of the component library at "
         f"its low and at its high end, the largest swings first{at}. Ranges are of the unit as its source prints it; "
         "numbers without one count as exact, and the smallest swings stand in the table uncertainty only.",
@@ -64,11 +65,11 @@ def alternatives(record: Record, tables: Tables) -> dict[str, str]:
     return {
         "accuracy": "Accuracy: " + ", ".join(f"{row[0]} {row[1]}" for row in stages(record)) + ".",
         **({"waterfall": waterfall_figure.alternative(lost, precision(record["accuracy"]))} if lost else {}),
-        "cost_by_component": "Paired bars of area, power and energy by component; the numbers are in the table below.",
+        "cost_by_component": "Paired bars of area and power by component; the numbers are in the table below.",
         "cost_by_layer": "Paired bars of area, power, energy and latency by layer; the numbers are in the table below.",
         "uncertainty": "Tornado charts of area and power; the numbers are in the table below.",
-        "convergence": "Lines of accuracy, ADMM residuals, loss, weights kept and tiles over the epochs; the numbers are "
-        "in the table history.",
+        "convergence": "Lines of accuracy, ADMM residuals, loss, weights kept and tiles over the epochs; the "
+        "numbers are in the table history.",
         "adc_range": "Histogram of column sums with the range of the converters; the numbers are in the table "
         "adc_histogram.",
         "placement": f"Sheet of {plural(record['arrays']['placed'], 'array')} in bands of {plural(layers, 'layer')}; "

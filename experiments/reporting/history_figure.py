@@ -67,6 +67,8 @@ def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -
         ax.grid(axis="y")
         _shade_stages(ax, stages, titled=ax is top)
     lowest = axes[-1:] if is_narrow(figure) or not panels else axes[-(1 + (len(panels) > 1 and len(panels) % 2 == 0)) :]
+    for ax in axes:
+        ax.tick_params(labelbottom=ax in lowest)
     for ax in lowest:
         ax.set_xlabel("epoch, counted through")
     top.set_xlim(0.5, max(len(stages), 1) + 0.5)

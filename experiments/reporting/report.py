@@ -89,8 +89,8 @@ def write(
 
     record: as in `schema`; tables: cost_baseline, cost_placed, cost_layers, uncertainty, layers, history, training,
     tiles, seeds, adc_histogram (an absent or empty one leaves its picture out), and counts, prices, times, clipping,
-    which say how numbers came about (without them the page links to fewer). formats: of the pictures, among svg, png and
-    pdf; the page always has them.
+    which say how numbers came about (without them the page links to fewer). formats: of the pictures, among svg, png
+    and pdf; the page always has them.
     Each file appears whole or not at all, the page last. Raises UserError for an unknown picture format.
     """
     for name in formats:
@@ -115,10 +115,10 @@ def write(
         }
     contents = page.contents(record, tables)
     files = {"tables": sorted(tables), "pictures": list(pictures), "formats": list(formats)}
-    summary = _environment().get_template("summary.md.j2").render(contents, files=files)
+    summary = environment().get_template("summary.md.j2").render(contents, files=files)
     atomic.write(out / "summary.md", plain(summary))
     html = (
-        _environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
+        environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
     )
     atomic.write(out / "report.html", html)
 
@@ -135,7 +135,7 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
     if lost is not None:
         pictures["waterfall"] = lambda figure: waterfall_figure.draw(figure, lost, decimals)
     for by in ("component", "layer"):
-        costs = rows.breakdown(tables, by, figures.MAX_ROWS)
+        costs = rows.charts(tables, by)
         if costs:
             pictures[f"cost_by_{by}"] = lambda figure, costs=costs: figures.breakdown(figure, costs)
     uncertain = tables.get("uncertainty", empty)
@@ -153,7 +153,8 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates of all pages are, and how they are filled."""
     environment = Environment(
         loader=PackageLoader("experiments", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),

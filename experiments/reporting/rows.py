@@ -129,6 +129,22 @@ def breakdown(tables: Tables, by: str, limit: int | None = None) -> dict[str, fi
     return found
 
 
+def charts(tables: Tables, by: str) -> dict[str, figures.Comparison]:
+    """What of the breakdown is drawn: without leakage, energy by component has the shape of power."""
+    found = breakdown(tables, by, figures.MAX_ROWS)
+    if by == "component" and {"power_mw", "energy_nj"} <= found.keys() and _same_shape(found):
+        del found["energy_nj"]
+    return found
+
+
+def _same_shape(found: Mapping[str, figures.Comparison]) -> bool:
+    power, energy = found["power_mw"], found["energy_nj"]
+    if power.names != energy.names:
+        return False
+    own, other = (np.concatenate([cost.baseline, cost.placed]) for cost in (power, energy))
+    return bool(np.allclose(own * other.sum(), other * own.sum(), rtol=1e-9))
+
+
 def _chip_table(tables: Tables, name: str, chip: str) -> pd.DataFrame:
     if name == "cost":
         return table_of(tables, f"cost_{chip}")

@@ -88,8 +88,8 @@ def caption(lost: Lost, decimals: int) -> str:
     over = f", the mean of {plural(lost['chips'], 'chip')}" if many else ""
     bars = " Thin bars: 95 % interval of the change, each chip against itself." if many else ""
     return (
-        f"Accuracy on {plural(lost['samples'], 'test sample')}{over}, as errors are switched on in turn, and the points "
-        f"that each loses alone on ideal arrays.{bars} {sentence(lost, decimals)}"
+        f"Accuracy on {plural(lost['samples'], 'test sample')}{over}, as errors are switched on in turn, and the "
+        f"points that each loses alone on ideal arrays.{bars} {sentence(lost, decimals)}"
     )
 
 

@@ -88,7 +88,7 @@ class Factors:
                 number = f"ISAAC's rule from 8 to {bits} bit"
                 yield said | {"quantity": quantity, "number": number, "value": factor, "unit": "1", "si": factor}
             return
-        number = f"{self.model} at {bits} bit, {cost.rate_hz:.4g} conversions/s, {self.library.adc.rate.node_nm:g} nm"
+        number = f"{self.model} at {bits} bit, the library's rate and {self.library.adc.rate.node_nm:g} nm"
         for quantity, value, unit in (("area", cost.area_m2, "um2"), ("energy", cost.energy_j, "pJ"),
                                       ("peak", cost.power_w, "mW")):  # fmt: skip
             si = {"value": value / to_si(unit)[1], "unit": unit, "si": value}

@@ -80,7 +80,7 @@ def added_up(result, reading=None, case="nominal"):
 CHOICES = [("isaac-32nm", "table"), ("isaac-32nm", "isaac"), ("isaac-32nm", "andrulis"), ("mnsim-45nm", "table")]
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(tables(), st.sampled_from(CHOICES), st.integers(1, 3), st.sampled_from([1.0, 0.37]))
 def test_the_tables_add_up_to_every_total(table, choice, copies, pace):
     library, model = choice
