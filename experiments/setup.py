@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,13 @@ class Setup:
             return self.dataset.batches(part, config.simulate.batch_size)
         augment = None if config.train.augment == "none" else config.train.augment
         return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
+
+    def with_test_samples(self, count: int | None) -> Setup:
+        """The same with the first `count` test samples only; itself where that is all of them (None: all)."""
+        images, labels = self.dataset.test
+        if count is None or count >= len(labels):
+            return self
+        return replace(self, dataset=replace(self.dataset, test=(images[:count], labels[:count])))
 
     def compression_batches(self) -> data.Batches:
         """Training batches of the compression stages."""

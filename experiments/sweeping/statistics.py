@@ -111,13 +111,19 @@ def spread(accuracies: Sequence[float]) -> dict[str, float]:
     count = len(accuracies)
     mean = float(np.mean(accuracies))
     std = float(np.std(accuracies, ddof=1)) if count > 1 else 0.0
-    half = _t(count - 1) * std / count**0.5 if count > 1 else 0.0
+    half = half_width(accuracies)
     return {
         "accuracy_crossbar_mean": mean,
         "accuracy_crossbar_std": std,
         "accuracy_crossbar_low": max(mean - half, 0.0),
         "accuracy_crossbar_high": min(mean + half, 1.0),
     }
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the width of the mean's interval (95 %, Student's t); 0 for a single value, which has none."""
+    count = len(values)
+    return _t(count - 1) * float(np.std(values, ddof=1)) / count**0.5 if count > 1 else 0.0
 
 
 @cache
