@@ -9,6 +9,7 @@ from torch import nn
 
 from crossbar import ArraySpec, LevelGrid, fit_scale, to_matrix
 from hwmodels.errors import UserError
+from mapping.snapping import layer_scale, non_zero, snapped
 
 
 def matrix_of(weight: Any, groups: int) -> np.ndarray:
@@ -31,7 +32,7 @@ def live_weights(name: str, matrix: np.ndarray, masks: dict[str, Any], groups: i
     Raises UserError when a masked weight is not exactly zero: the mask and the weights tell two stories.
     """
     if name not in masks:
-        return matrix != 0
+        return non_zero(matrix)
     live = np.ascontiguousarray(to_matrix(masks[name].detach().cpu().numpy().astype(bool), groups))
     if live.shape != matrix.shape:
         raise UserError(f"The mask of layer {name!r} does not have the shape of its weight.")
@@ -57,15 +58,13 @@ def level_indices(
             f"Layer {name!r} was quantised to {grid.values.size} levels, and their values are not those of the array's "
             f"{values.size} levels; compress and place with the same array."
         )
-    index = grid.index(matrix)
-    norm = float(np.linalg.norm(matrix[live]))
-    error = float(np.linalg.norm((grid.weights(index) - matrix)[live])) / norm if norm else 0.0
-    return grid, np.where(live, index, 0).astype(grid.index_dtype), error
+    index, error = snapped(matrix, live, grid)
+    return grid, index, error
 
 
 def _fitted_scale(matrix: np.ndarray, live: np.ndarray, values: np.ndarray, scale: str) -> np.ndarray:
     if scale == "layer":
-        return np.float64(fit_scale(matrix[live], values))  # type: ignore[return-value]
+        return np.float64(layer_scale(matrix, live, values))  # type: ignore[return-value]
     if scale != "channel":
         raise UserError(f"Unknown scale {scale!r}; choose 'layer' or 'channel'.")
     groups, _, cols = matrix.shape
