@@ -72,9 +72,7 @@ def fit_scale_of_bins(count: np.ndarray, total: np.ndarray, power: float, values
     scale = _sweep(sums[used] / wide[used], wide[used], coarse)
     starts = (scale, max(abs(low), abs(high)) / float(np.abs(values).max()))
     ordered = _Sorted(mean, count, power)
-    return round_scale(
-        min((_descend(ordered, s, values) for s in starts), key=lambda s: ordered.distance(s, values))
-    )
+    return round_scale(min((_descend(ordered, s, values) for s in starts), key=lambda s: ordered.distance(s, values)))
 
 
 def round_scale(scale: float) -> float:

@@ -52,7 +52,7 @@ class CrossbarNetwork(nn.Module):
         for layer in placement.layers.values():
             module = self.model.get_submodule(layer.name)
             replacement = CrossbarLayer(
-                layer, placement.array, getattr(module, "bias", None), conductance_bits=conductance_bits
+                layer, placement.spec_of(layer), getattr(module, "bias", None), conductance_bits=conductance_bits
             )
             self._layers[layer.name] = replacement
             for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
@@ -66,19 +66,20 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        spec = self.placement.array
-
         def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, spec, seed, self.conditions)
+            return programmed(piece, self.placement.spec_of(piece.layer), seed, self.conditions)
 
-        drivers = driver_errors_of(spec, seed)
-        noise = None
-        if self.conditions.read_noise and spec.device.read_noise is not None:
-            noise = Noise(lambda piece: read_variance(piece, spec, seed, self.conditions), seed)
+        def variance(piece: Piece) -> np.ndarray:
+            return read_variance(piece, self.placement.spec_of(piece.layer), seed, self.conditions)
+
         where = next(self.model.parameters(), None)
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), spec, cells, drivers, noise)
+            spec = layer.spec
+            noise = None
+            if self.conditions.read_noise and spec.device.read_noise is not None:
+                noise = Noise(variance, seed)
+            strips = build_strips(layer.placed, list(pieces), spec, cells, driver_errors_of(spec, seed), noise)
             layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
@@ -100,7 +101,6 @@ class CrossbarNetwork(nn.Module):
 
     def describe(self) -> pd.DataFrame:
         """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
-        spec = self.placement.array
         table = self.placement.layer_table
         arrays = dict(zip(table["layer"], table["arrays"], strict=True))
         rows: list[dict[str, Any]] = [
@@ -108,10 +108,10 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
-                "encoding": spec.encoding,
-                "slices": spec.slices,
-                "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
-                "adc_bits": spec.adc_bits,
+                "encoding": layer.spec.encoding,
+                "slices": layer.spec.slices,
+                "input_cycles": layer.spec.cycles_per_vector(layer.placed.calibration.signed),
+                "adc_bits": layer.spec.adc_bits,
                 "input_scale": layer.placed.calibration.input_scale,
                 "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,
                 "note": "",

@@ -88,7 +88,7 @@ class LayerPlacement:
     @property
     def levels_used(self) -> int:
         """Levels that live weights stand on."""
-        used = np.zeros(self.grid.values.size, dtype=bool)
+        used = np.zeros(len(self.grid.values), dtype=bool)
         for index, live in zip(self.index, self.live, strict=True):
             for row, stands in zip(index, live, strict=True):
                 used[row[stands]] = True

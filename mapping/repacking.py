@@ -42,9 +42,9 @@ def repack_group(mask: np.ndarray, array_rows: int, array_cols: int) -> list[Lin
         for turned in (False, True):
             if len(best) <= bound:
                 return best
-            found = _by_strips(mask.T if turned else mask, *_turned(array_rows, array_cols, turned), first)
-            if len(found) < len(best):
-                best = [_turned(*lines, turned) for lines in found]
+            found = _by_strips(mask.T, array_cols, array_rows, first) if turned else []
+            found = [(rows, cols) for cols, rows in found] or _by_strips(mask, array_rows, array_cols, first)
+            best = min(best, found, key=len)
     return best
 
 
@@ -83,16 +83,12 @@ def _neighbours(lines: np.ndarray) -> bool:
     return lines.size == 0 or int(lines[-1] - lines[0]) == lines.size - 1
 
 
-def _turned(a: np.ndarray | int, b: np.ndarray | int, turned: bool) -> tuple:
-    return (b, a) if turned else (a, b)
-
-
 _FIRST: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "fullest": lambda weight, common: weight,
     "emptiest": lambda weight, common: -weight,
     "loneliest": lambda weight, common: -common,
 }
-"""Which column starts a strip: the one with the largest value, of (live rows of it, columns that share a row with it)."""
+"""Which column starts a strip: that of the largest value, from (live rows of it, columns that share a row with it)."""
 
 
 def _by_strips(

@@ -39,7 +39,7 @@ def pack(heights: np.ndarray, widths: np.ndarray, rows: int, cols: int) -> Packi
     """Pack rectangles (n,) into few bins of rows × cols, not turned; each fits one.
 
     First fit on a skyline in four orders (by height, width, area, longer side; largest first), the best of them: a
-    heuristic, never more bins than rectangles. O(n · bins · cols).
+    heuristic, never more bins than rectangles. O(n · bins · cols · width).
     """
     from mapping.sharing_kernels import first_fit
 
@@ -77,14 +77,14 @@ def packing_bound(heights: np.ndarray, widths: np.ndarray, rows: int, cols: int)
     return best
 
 
-def _thresholds(sizes: np.ndarray, whole: int) -> list[int]:
-    """Candidates of ε · whole: 0 and sides up to half the bin, evenly thinned."""
-    sides = np.unique(np.concatenate([[0], sizes[2 * sizes <= whole]]))
+def _thresholds(sizes: np.ndarray, whole: int) -> list[float]:
+    """Candidates of ε · whole: 0, half the bin, and sides up to that, evenly thinned."""
+    sides = np.unique(np.concatenate([[0, whole / 2], sizes[2 * sizes <= whole]]))
     chosen = np.round(np.linspace(0, sides.size - 1, min(sides.size, _CANDIDATES))).astype(int)
-    return [int(side) for side in sides[chosen]]
+    return [float(side) for side in sides[chosen]]
 
 
-def _feasible(sizes: np.ndarray, whole: int, e: int) -> np.ndarray:
+def _feasible(sizes: np.ndarray, whole: int, e: float) -> np.ndarray:
     """u_ε of every side, times the whole."""
     return np.where(sizes > whole - e, whole, np.where(sizes < e, 0, sizes))
 
@@ -130,11 +130,20 @@ def blocks_of(layer: LayerPlacement) -> dict[int, tuple[int, int]]:
     return sizes
 
 
-def _packed(
-    layers: dict[str, LayerPlacement], spec: ArraySpec, first: int
-) -> tuple[dict[str, LayerPlacement], int]:
+def _mobile(blocks: list[tuple[str, int, int, int]], spec: ArraySpec) -> list[tuple[str, int, int, int]]:
+    """The blocks that leave room for another one beside them or below."""
+    least_high = min((block[2] for block in blocks), default=0)
+    least_wide = min((block[3] for block in blocks), default=0)
+    return [
+        block for block in blocks if spec.rows - block[2] >= least_high or spec.weight_cols - block[3] >= least_wide
+    ]
+
+
+def _packed(layers: dict[str, LayerPlacement], spec: ArraySpec, first: int) -> tuple[dict[str, LayerPlacement], int]:
     """Layers that share arrays of one spec, sites numbered from `first`; the next free number."""
-    blocks = [(name, block, *size) for name, layer in layers.items() for block, size in blocks_of(layer).items()]
+    blocks = _mobile(
+        [(name, block, *size) for name, layer in layers.items() for block, size in blocks_of(layer).items()], spec
+    )
     packing = pack(np.array([b[2] for b in blocks]), np.array([b[3] for b in blocks]), spec.rows, spec.weight_cols)
     members = np.bincount(packing.place[:, 0], minlength=packing.bins)
     numbers = np.cumsum(members > 1) - 1 + first
@@ -161,4 +170,3 @@ def _packed(
         for name, layer in layers.items()
     }
     return moved, first + int((members > 1).sum())
-

@@ -14,7 +14,7 @@ def first_fit(heights: np.ndarray, widths: np.ndarray, rows: int, cols: int, pla
 
     heights, widths: (n,) at most rows and cols; place: (n, 3) bin, top and left of each, written. Returns the bins.
     A bin is known by the first free row of each of its columns (its skyline), so what lies below it is lost.
-    O(n · bins · cols).
+    O(n · bins · cols · width).
     """
     skyline = np.zeros((heights.size, cols), dtype=np.int64)
     bins = 0
@@ -23,16 +23,10 @@ def first_fit(heights: np.ndarray, widths: np.ndarray, rows: int, cols: int, pla
         placed = False
         for number in range(bins + 1):
             best, at = rows + 1, -1
-            left = 0
-            while left + wide <= cols:
-                top, last = 0, left
-                for col in range(left, left + wide):
-                    if skyline[number, col] >= top:
-                        top, last = skyline[number, col], col
+            for left in range(cols - wide + 1):
+                top = skyline[number, left : left + wide].max()
                 if top < best:
                     best, at = top, left
-                # No place is lower before the highest column of this one is left behind.
-                left = max(left + 1, last + 1 if top >= best and top > 0 and wide > 1 else left + 1)
             if at >= 0 and best + high <= rows:
                 place[i, 0], place[i, 1], place[i, 2] = number, best, at
                 skyline[number, at : at + wide] = best + high

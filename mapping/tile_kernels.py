@@ -32,9 +32,9 @@ def tile_sums(
     index, live: (groups, rows, cols); group: (tiles,); rows, cols: the tiles' lines behind each other, row_ends and
     col_ends (tiles + 1,) where each begins; flips: (planes, all columns) 1 where a column holds complements, or (0, 0);
     g: (2, planes, levels + 1) [S] of a level, of its complement; the last entry where no weight stands; carries:
-    (planes, levels + 1) whether a level has its cell on the plane; drive: (groups, rows). g_sum, driven: (tiles, planes)
-    [S]; count, most: (tiles, planes) live cells, and most of them in a column; most_live: (tiles,) most live weights in
-    a column, whatever their sign. O(weights · planes).
+    (planes, levels + 1) whether a level has its cell on the plane; drive: (groups, rows). g_sum, driven: (tiles,
+    planes) [S]; count, most: (tiles, planes) live cells, and most of them in a column; most_live: (tiles,) most live
+    weights in a column, whatever their sign. O(weights · planes).
     """
     tiles, planes, dead = group.size, g.shape[1], g.shape[2] - 1
     width = 0

@@ -121,7 +121,7 @@ def _behind_each_other(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
 def _of_level(spec: ArraySpec) -> tuple[np.ndarray, np.ndarray]:
     """Conductances (2, planes, levels + 1) [S] and carried flags (planes, levels + 1) as `tile_sums` takes them."""
     encoder = spec.encoder
-    levels = encoder.values.size
+    levels = len(encoder.values)
     index, live = np.arange(levels)[None], np.ones((1, levels), dtype=bool)
     cells = encoder.encode(np.append(index, [[0]], axis=1), np.append(live, [[False]], axis=1))
     codes = cells.codes[:, 0]
@@ -211,7 +211,7 @@ def _layer(layer: LayerPlacement, spec: ArraySpec, sums: TileSums, arrays: dict[
     } | {name: np.full(tile.size, value) for name, value in _common(layer, spec).items()}
 
 
-def _common(layer: LayerPlacement, spec: ArraySpec) -> dict[str, float]:
+def _common(layer: LayerPlacement, spec: ArraySpec) -> dict[str, Any]:
     """The columns that all pieces of a layer share."""
     signed = layer.calibration.signed
     return {
@@ -252,7 +252,7 @@ def _bits_needed(
     if spec.input_bits is None:
         return np.zeros(rows.size, dtype=np.int64)
     asked, where = np.unique(np.stack([rows, counted, part]), axis=1, return_inverse=True)
-    bits = [spec.encoder.required_adc_bits(*(int(n) for n in one), spec.dac_bits) for one in asked.T]
+    bits = [spec.encoder.required_adc_bits(int(n), int(most), int(s), spec.dac_bits) for n, most, s in asked.T]
     return np.where(converted > 0, np.array(bits, dtype=np.int64)[where.reshape(-1)], 0)
 
 

@@ -86,6 +86,8 @@ def cut_group(mask: np.ndarray, array_rows: int, array_cols: int) -> list[Lines]
         return _dense(rows, cols, array_rows, array_cols)
     original = _cut_grid(mask, np.arange(rows), np.arange(cols), array_rows, array_cols)
     used = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if used[0].size == rows and used[1].size == cols:
+        return original
     compacted = _cut_grid(mask, *used, array_rows, array_cols)
     return original if len(original) < len(compacted) else compacted
 
@@ -119,19 +121,18 @@ def _fragment_edges(rows: np.ndarray, fragment: int | None) -> np.ndarray:
     return np.concatenate([[0], new, [rows.size]])
 
 
-def _cut_grid(
-    mask: np.ndarray, rows: np.ndarray, cols: np.ndarray, array_rows: int, array_cols: int
-) -> list[Lines]:
+def _cut_grid(mask: np.ndarray, rows: np.ndarray, cols: np.ndarray, array_rows: int, array_cols: int) -> list[Lines]:
     """Cut the chosen rows and columns into array-sized blocks; drop empty blocks and empty lines inside blocks.
 
     Returns (rows, cols) of each, int32.
     """
     blocks = []
+    whole = (rows.size, cols.size) == mask.shape
     row_edges, col_edges = block_bounds(rows.size, array_rows), block_bounds(cols.size, array_cols)
     for top, bottom in pairwise(row_edges):
         for left, right in pairwise(col_edges):
             r, c = rows[top:bottom], cols[left:right]
-            block = mask[np.ix_(r, c)]
+            block = mask[top:bottom, left:right] if whole else mask[np.ix_(r, c)]
             if block.any():
                 live_rows, live_cols = r[block.any(axis=1)], c[block.any(axis=0)]
                 blocks.append((live_rows.astype(np.int32), live_cols.astype(np.int32)))
