@@ -30,11 +30,11 @@ from hwmodels.errors import UserError
 from mapping.cells import nominal
 from mapping.converters import finest_step, full_scales, grouped, lossless_bits
 from mapping.drive import layer_codes
+from mapping.inputs import Arguments, Inputs, first_input, quiet_eval
 from mapping.layer import CHUNK_ELEMENTS
 from mapping.pieces import Piece
 from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance
-from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
 CALIBRATION_VECTORS = 20_000
 """Input vectors per layer and call that a range is read from; more are thinned out evenly."""
@@ -121,7 +121,7 @@ def _run(model: nn.Module, placement: Placement, example_input: Inputs, look: Lo
     ]
     try:
         with quiet_eval(model):
-            model(*as_tuple(example_input))
+            Arguments.of(example_input).call(model)
     finally:
         for handle in handles:
             handle.remove()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -17,8 +16,10 @@ from torch import nn
 from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, from_matrix
 from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
+from mapping.folding import Folded, take_out
 from mapping.lowering import Geometry
 from mapping.pieces import Piece, pieces_of
+from mapping.preparing import prepare
 from mapping.tile_table import tile_table
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
@@ -121,7 +122,9 @@ class Placement:
     """Tiles of a network on arrays: the one description that simulation and cost both read.
 
     array: the arrays' spec; layers: by module name, in execution order; digital: what stays digital and why;
-    macs_total: multiply-accumulates per inference of the whole network; network: the original module (its
+    macs_total: multiply-accumulates per inference of the whole network, macs_digital: of what stays digital (None:
+    files that do not say); folded: pairs of layer and the batch normalisation that went into it; notes: what masks
+    freed across layers, or why nothing; network: the original module (its
     biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
     beside the placed weights (biases, normalisation) as they were placed, when loaded.
     """
@@ -130,6 +133,9 @@ class Placement:
     layers: dict[str, LayerPlacement]
     digital: tuple[DigitalLayer, ...]
     macs_total: int
+    macs_digital: int | None = None
+    folded: Folded = ()
+    notes: tuple[str, ...] = ()
     network: nn.Module | None = field(default=None, repr=False)
     digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
@@ -180,7 +186,12 @@ class Placement:
 
     @property
     def macs_on_arrays(self) -> float:
-        """Share of the network's multiply-accumulates (dense count) that arrays compute."""
+        """Share of the network's multiply-accumulates (dense count) that arrays compute.
+
+        A transposed convolution counts its products with real inputs only, not those with the zeros between them.
+        """
+        if self.macs_digital is not None:
+            return 1 - self.macs_digital / self.macs_total if self.macs_total else 0.0
         mapped = sum(layer.shape.macs for layer in self.layers.values())
         return mapped / self.macs_total if self.macs_total else 0.0
 
@@ -198,7 +209,7 @@ class Placement:
         return placement_file.load(folder)
 
     def reference(self, network: nn.Module | None = None) -> nn.Module:
-        """The quantised torch network that ideal arrays must equal; a copy in evaluation mode.
+        """The quantised torch network that ideal arrays must equal; a prepared copy (`mapping.prepare`).
 
         network: the module whose structure to take; default: the one that was placed. A loaded placement brings its
         own biases and normalisation and puts them into the copy.
@@ -207,12 +218,14 @@ class Placement:
         source = network if network is not None else self.network
         if source is None:
             raise UserError("This placement was loaded without its network; pass it: reference(network).")
-        model = copy.deepcopy(source).eval()
+        model = prepare(source)
+        if network is not None:
+            take_out(model, self.folded)
         _restore_digital(model, self.digital_state)
         for layer in self.layers.values():
             target = _weight_of(model, layer)
             with torch.no_grad():
-                target.copy_(layer.weights())
+                target.copy_(layer.geometry.stored(layer.weights()))
         return model
 
 
@@ -231,6 +244,6 @@ def _weight_of(model: nn.Module, layer: LayerPlacement) -> torch.Tensor:
     except AttributeError:
         raise UserError(f"The network has no layer {layer.name!r}, which this placement holds.") from None
     weight = module.weight
-    if not isinstance(weight, torch.Tensor) or tuple(weight.shape) != layer.geometry.weight_shape:
+    if not isinstance(weight, torch.Tensor) or tuple(weight.shape) != layer.geometry.stored_shape:
         raise UserError(f"Layer {layer.name!r} of the network does not have the weight shape that was placed.")
     return weight

@@ -58,6 +58,9 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         "array": TypeAdapter(ArraySpec).dump_python(placement.array, mode="json"),
         "macs_total": placement.macs_total,
+        "macs_digital": placement.macs_digital,
+        "folded": placement.folded,
+        "notes": placement.notes,
         "layers": [_layer_head(layer) | {"content_sha256": content_hash(layer)} for layer in placement.layers.values()],
         "digital": [asdict(item) for item in placement.digital],
     }
@@ -88,7 +91,14 @@ def load(folder: str | os.PathLike[str]) -> Placement:
         digital = tuple(DigitalLayer(**item) for item in head["digital"])
         state = {key.removeprefix("digital/"): value for key, value in tensors.items() if key.startswith("digital/")}
         return Placement(
-            array=array, layers=layers, digital=digital, macs_total=head["macs_total"], digital_state=state
+            array=array,
+            layers=layers,
+            digital=digital,
+            macs_total=head["macs_total"],
+            macs_digital=head.get("macs_digital"),
+            folded=_retupled(head.get("folded", ())),
+            notes=tuple(head.get("notes", ())),
+            digital_state=state,
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None
