@@ -7,3 +7,4 @@ from mapping.hardware_aware import wrap as wrap
 from mapping.network import CrossbarNetwork as CrossbarNetwork
 from mapping.place import place as place
 from mapping.placement import Placement as Placement
+from mapping.preparing import prepare as prepare
