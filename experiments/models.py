@@ -72,7 +72,7 @@ def build(
     if weights is not None:
         load_weights(model, weights)
     _check_finite(dict(model.state_dict()), f"the network {name!r}")
-    return model
+    return model.to(memory_format=torch.channels_last)
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
