@@ -130,6 +130,29 @@ class Prune:
 
 
 @_section
+class LevelSet:
+    """Which levels the layers of one pattern get, where it is not all of the array's."""
+
+    kind: Literal["array", "levels", "uniform", "power_of_two", "binary", "ternary", "cluster", "free"] = "array"
+    """array: all levels of the array; levels: `count` of them; uniform, power_of_two, binary, ternary: values of a
+    formula; cluster: learned values; free: not quantised. Levels that the array lacks need compress.snap."""
+    count: Annotated[int, Strict(), Field(ge=2, le=65536)] | None = None
+    """How many levels, those of both signs together, for kind = "levels" or "cluster" (there at most 256)."""
+    bits: Annotated[int, Strict(), Field(ge=1, le=12)] | None = None
+    """For kind = "uniform": 2^bits multiples of a step, ±1, ±2, …; with zero = true 2^bits − 1, zero among them."""
+    exponents: Annotated[int, Strict(), Field(ge=1, le=24)] | None = None
+    """For kind = "power_of_two": magnitudes 1, 1/2, 1/4, …, so many."""
+    zero: Annotated[bool, Strict()] | None = None
+    """Whether zero is a level of a "uniform" or "power_of_two" set; default: false."""
+    shift: Annotated[bool, Strict()] | None = None
+    """Whether the scale of a "power_of_two" set is a power of two as well; default: true."""
+    scale: Positive | None = None
+    """The largest level; default: fitted to the weights at every projection."""
+    per: Literal["layer", "channel"] | None = None
+    """One scale for a layer (the default), or one for every filter."""
+
+
+@_section
 class Budget:
     """One pruning budget that all layers of a pattern share: where to prune is decided by the weights."""
 
@@ -154,6 +177,11 @@ class Compress:
     quantise-first: the other way round, pruning with the weights on their levels."""
     quantise: bool = True
     """Pull live weights to the conductance levels."""
+    levels: dict[str, LevelSet] = field(default_factory=dict)
+    """Levels of single layers or patterns of layers: [compress.levels.conv2]; all others get those of the array."""
+    snap: Annotated[bool, Strict()] = False
+    """Weights on levels that the array lacks move to its nearest ones when they are placed; false: such levels are
+    refused before anything starts."""
     admm_epochs: NonNegativeInt = 27
     """Epochs that pull the weights to their copies."""
     update_every: Count = 3
@@ -474,16 +502,18 @@ def validated(values: Mapping[str, Any], where: str) -> Config:
         raise UserError("\n".join(f"{where}: {line}" for line in _sentences(error, Config))) from None
 
 
+PATTERNS: dict[str, type] = {"prune": Prune, "budget": Budget, "levels": LevelSet}
+"""Keys of [compress] that hold a section for every pattern of layers."""
+
+
 def with_flagged_patterns(config: Config, args: Sequence[str]) -> Config:
-    """Make room for pruning patterns that only the flags name (--compress.prune.fc1.column 0.5), and for budgets."""
-    prune, budget = dict(config.compress.prune), dict(config.compress.budget)
+    """Make room for patterns of layers that only the flags name: --compress.prune.fc1.column 0.5."""
+    made = {name: dict(getattr(config.compress, name)) for name in PATTERNS}
     for arg in args:
         head, _, rest = arg.partition("=")[0].rpartition(".")[0].removeprefix("--compress.").partition(".")
-        if head == "prune":
-            prune.setdefault(rest, Prune())
-        elif head == "budget":
-            budget.setdefault(rest, Budget())
-    return replace(config, compress=replace(config.compress, prune=prune, budget=budget))
+        if head in made:
+            made[head].setdefault(rest, PATTERNS[head]())
+    return replace(config, compress=replace(config.compress, **made))
 
 
 def example_names() -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from crossbar.levels import embedding
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
@@ -133,10 +134,11 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
     """Weights of a layer that stand on arrays with another value than compression gave them.
 
-    Counted where compression quantised the layer; a layer that it left free has no levels to miss, and what placing
-    moved there is the layer's snap_error.
+    Counted where compression quantised the layer to levels of the arrays; a layer that it left free, or on levels that
+    the arrays lack, has none to miss, and what placing moved there is the layer's snap_error.
     """
-    if layer.name not in compressed.grids:
+    grid = compressed.grids.get(layer.name)
+    if grid is None or embedding(grid.values, layer.grid.values) is None:
         return 0
     weight = compressed.model.get_submodule(layer.name).weight
     assert isinstance(weight, Tensor)
@@ -207,11 +209,11 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
     share = outcome.placement.macs_on_arrays
     if share < 0.999:
         found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")
-    free = [layer for layer in outcome.placement.layers.values() if layer.snap_error > 0]
+    free = [layer for layer in outcome.placement.layers.values() if layer.snapped]
     if free:
         worst = max(free, key=lambda layer: layer.snap_error)
         found.append(
-            f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
+            f"{len(free)} layer(s) were not on levels of the arrays and snapped to them when placed; the largest "
             f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
         )
     found += _missed(setup, outcome)

@@ -139,7 +139,7 @@ def _purified(setup: Setup, compressed: Compressed, budget: float, progress: Pro
 
 def place(setup: Setup, compressed: Compressed) -> Placement:
     """Place the compressed network on the configuration's arrays and calibrate it."""
-    return mapping.place(compressed, setup.array, setup.calibration)
+    return mapping.place(compressed, setup.array, setup.calibration, snap=setup.config.compress.snap)
 
 
 def place_baseline(setup: Setup, network: nn.Module) -> Placement:
@@ -148,8 +148,8 @@ def place_baseline(setup: Setup, network: nn.Module) -> Placement:
 
 
 def snaps(placement: Placement) -> bool:
-    """Whether placing moved weights: those that compression left free snap to the levels."""
-    return any(layer.snap_error > 0 for layer in placement.layers.values())
+    """Whether placing moved weights: those that compression left free, or on other levels, snap to the arrays'."""
+    return any(layer.snapped for layer in placement.layers.values())
 
 
 def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Progress) -> Iterator[dict[str, Any]]:

@@ -9,9 +9,9 @@ by reasoning, stage by stage (docs/sweeps.md has the table), and a test holds ev
   with its calibration images; with a hardware target, that target and all that options are priced with: the arrays,
   the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and for power the
   frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size only;
-- placement: compressed, the shape of the arrays, how weights stand on cells, nominal conductances, wires, how inputs
-  are driven, whether there are converters and how their range is found (and by which of them, where each has its own),
-  the calibration images;
+- placement: compressed, whether its weights may snap to other levels, the shape of the arrays, how weights stand on
+  cells, nominal conductances, wires, how inputs are driven, whether there are converters and how their range is found
+  (and by which of them, where each has its own), the calibration images;
 - baseline: the same of the dense network on the baseline's arrays;
 - chips: placement, the device with its errors, the bits of the converters and their errors (with how many columns share
   one, as each errs by itself), the conditions of reading;
@@ -138,7 +138,8 @@ class KeyMaker:
             {"dense": dense, **self._plan_values(config, array), **self._target_values(config, array, baseline)},
         )
         calibration = config.simulate.calibration_samples
-        placement = _stage("placement", {"network": compressed, **_placement_values(array, calibration)})
+        placed = {"network": compressed, "snap": config.compress.snap, **_placement_values(array, calibration)}
+        placement = _stage("placement", placed)
         unpruned = _stage("baseline", {"network": dense, **_placement_values(baseline, calibration)})
         conditions = read_conditions(config, array.device, SILENT)
         chips = {
