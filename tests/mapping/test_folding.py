@@ -94,7 +94,7 @@ def test_a_folded_placement_comes_back_from_its_file(tmp_path, ideal):
 def test_weights_on_a_grid_are_not_moved_off_it(ideal):
     net = _shaken(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)))
     compressed = SimpleNamespace(model=net, masks={}, grids={"0": LevelGrid(ideal.weight_levels(), 0.1)})
-    with pytest.raises(UserError, match="'0' has a level grid of its own.*'1'"):
+    with pytest.raises(UserError, match=r"'0' has a level grid of its own.*'1'"):
         mapping.place(compressed, ideal, torch.randn(2, 2, 4, 4), fold_batch_norm=True)
 
 
