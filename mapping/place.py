@@ -31,6 +31,7 @@ def place(
     example_input: Inputs,
     *,
     scale: str = "layer",
+    snap: bool = False,
     arrays: Mapping[str, ArraySpec] | None = None,
     repack: bool = False,
     share: Sharing = "none",
@@ -43,11 +44,13 @@ def place(
 ) -> Placement:
     """Place a network on arrays.
 
-    model: a compressed network (anything with `.model`, `.masks` and `.grids`; its grids are kept, and of its masks
-    only what carries nothing is freed) or any nn.Module (exact zeros are masks; weights snap to the array's levels with
-    one least-squares scale a layer, or one a column with scale="channel"; `snap_error` in the layer table says what
-    that cost). array: the arrays. example_input: a tensor, a tuple of tensors, or a mapping of keywords; it traces the
-    network and calibrates input and converter ranges, so a few dozen real inputs are better than one.
+    model: a compressed network (anything with `.model`, `.masks` and `.grids`; its weights stay where they are, on
+    grids that are at some scale levels of the array, and of its masks only what carries nothing is freed) or any
+    nn.Module (exact zeros are masks; weights snap to the array's levels with one least-squares scale a layer, or one a
+    column with scale="channel"; `snap_error` in the layer table says what that cost). array: the arrays.
+    example_input: a tensor, a tuple of tensors, or a mapping of keywords; it traces the network and calibrates input
+    and converter ranges, so a few dozen real inputs are better than one.
+    snap: weights of grids that the array lacks (clusters, say) snap as well, instead of being refused.
     fold_batch_norm: fold normalisations into the layers before them where that is exact (`mapping.folding`).
     free_unused: drop rows and columns that zeros in other layers leave unused (`mapping.freeing`); what was freed, or
     why nothing could be, stands in `placement.notes`. batch_axis: the axis of the example's first tensor that counts
@@ -85,7 +88,8 @@ def place(
         geometry, own = layer.geometry, specs[layer.name]
         matrix = checked_matrix(layer.name, layer.module, geometry)
         live = live_weights(layer.name, matrix, masks, geometry)
-        grid, index, error = level_indices(layer.name, matrix, live, grids.get(layer.name), own, scale)
+        found = level_indices(layer.name, matrix, live, grids.get(layer.name), own, scale, snap)
+        grid, index, live, error = found
         made = LayerPlacement(
             name=layer.name,
             geometry=geometry,

@@ -58,6 +58,10 @@ def _plain_weight(module: nn.Module) -> Tensor | None:
 def _bake(module: nn.Module) -> None:
     """Apply what torch computes a module's weights by."""
     if parametrize.is_parametrized(module):
+        # torch takes the computed weight off the class, which the module that this one was copied from shares.
+        kind = type(module)
+        own = {key: value for key, value in vars(kind).items() if key not in ("__dict__", "__weakref__")}
+        module.__class__ = type(kind.__name__, kind.__bases__, own)  # type: ignore[assignment]
         for name in list(module.parametrizations):  # type: ignore[arg-type]
             parametrize.remove_parametrizations(module, name)
     for key in [key for key, _ in module.named_buffers(recurse=False) if key.endswith("_mask")]:

@@ -24,9 +24,8 @@ def _shaken(network):
 
 
 def _folded(network, x, array):
-    """Placed with folding, and checked against the network given on arrays fine enough to hold its weights."""
-    fine = array.with_(device=array.device.with_(levels=256), slices=2, input_bits=None, adc_bits=None)
-    placement = mapping.place(network, fine, x, fold_batch_norm=True)
+    """Placed with folding, checked against the network given."""
+    placement = mapping.place(network, array, x, fold_batch_norm=True)
     with torch.no_grad():
         expected = network(x)
         unquantised = placement.network(x)
