@@ -1,8 +1,8 @@
 """What a paper takes from a report: pictures in the width of its columns, tables in LaTeX, a bibliography.
 
 Everything lies in the folder `paper` beside the report. Widths are those of IEEE journals and conferences: 3.5 in for
-one column, 7.16 in for both. Type is 7.5 pt or more, set in Type 42 (TrueType) in a PDF and as outlines in an SVG, as publishers
-ask; equal data give equal bytes.
+one column, 7.16 in for both. Type is 7.5 pt or more, set in Type 42 (TrueType) in a PDF and as outlines in an SVG, as
+publishers ask; equal data give equal bytes.
 """
 
 from __future__ import annotations
