@@ -42,15 +42,10 @@ def read_variance(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditio
 
     Behind wires a cell's deviation reaches the read-out as its conductance does, g_eff / g of it: to first order.
     """
-    g = _standing(piece, spec, seed, conditions)[_lines(piece)][:, piece.columns]
+    g = _standing(piece, spec, seed, conditions)[piece.tile.lines][:, piece.columns]
     seen = programmed(piece, spec, seed, conditions)
     share = np.divide(seen, g, out=np.zeros_like(g), where=g > 0)
     return (read_sigma(g, spec.device, conditions.t_s) * share) ** 2
-
-
-def _lines(piece: Piece) -> slice:
-    """The word lines of the array that a piece's tile takes."""
-    return slice(piece.tile.row0, piece.tile.row0 + piece.tile.rows.size)
 
 
 def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, key: tuple[Hashable, ...]) -> np.ndarray:
@@ -58,11 +53,11 @@ def _seen(piece: Piece, whole: np.ndarray, spec: ArraySpec, key: tuple[Hashable,
 
     key: which chip, when and how warm; with it the array behind its wires is kept for the tile's other pieces.
     """
-    lines = _lines(piece)
+    lines = piece.tile.lines
     if spec.has_wires:
-        known, key = piece.contents.known, (*key, piece.number)
+        known, key = piece.contents.known, (*key, piece.layer.name, piece.number)
         if key not in known:
             known[key] = behind_wires(whole, spec, lines)
         whole = known[key]
-    alone = piece.columns.size == whole.shape[1]
+    alone = piece.tile.in_order and piece.columns.size == whole.shape[1]
     return whole[lines] if alone else whole[lines][:, piece.columns]
