@@ -33,11 +33,11 @@ def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
         if row["kept"] == 0:
             found.append(f"Layer {row['layer']} lost all its weights: its output is its bias.")
     found += _left_digital(outcome.placement)
-    free = [layer for layer in outcome.placement.layers.values() if layer.snap_error > 0]
+    free = [layer for layer in outcome.placement.layers.values() if layer.snapped]
     if free:
         worst = max(free, key=lambda layer: layer.snap_error)
         found.append(
-            f"{len(free)} layer(s) were not quantised in training and snapped to the levels when placed; the largest "
+            f"{len(free)} layer(s) were not on levels of the arrays and snapped to them when placed; the largest "
             f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
         )
     found += _missed(setup, outcome)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from admm import Compressed
 from crossbar import ArraySpec
+from crossbar.levels import embedding
 from experiments import cautions, waterfall
 from experiments.outcome import Outcome
 from experiments.reporting import converter_report, tornado
@@ -151,10 +152,11 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
     """Weights of a layer that stand on arrays with another value than compression gave them.
 
-    Counted where compression quantised the layer; a layer that it left free has no levels to miss, and what placing
-    moved there is the layer's snap_error.
+    Counted where compression quantised the layer to levels of the arrays; a layer that it left free, or on levels that
+    the arrays lack, has none to miss, and what placing moved there is the layer's snap_error.
     """
-    if layer.name not in compressed.grids:
+    grid = compressed.grids.get(layer.name)
+    if grid is None or embedding(grid.values, layer.grid.values) is None:
         return 0
     weight = compressed.model.get_submodule(layer.name).weight
     assert isinstance(weight, Tensor)

@@ -7,7 +7,7 @@ before the first stage runs, and before anything is written.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,33 @@ from admm.constraints import (
     NM,
     ArrayColumn,
     ArrayRow,
+    Binary,
     Block,
     Channel,
+    Cluster,
     Column,
     ColumnBalanced,
     Counted,
     Filter,
     GlobalBudget,
     Kernel,
+    Levels,
     Pattern,
     Polarised,
+    PowerOfTwo,
     Shared,
+    Ternary,
+    Uniform,
     Unstructured,
+    Values,
 )
 from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
+from crossbar.levels import embedding, evenly_spaced
 from experiments import data, models
-from experiments.config import Config, Prune
+from experiments.config import Compress, Config, LevelSet, Prune
 from experiments.pricing import Pricing
 from experiments.progress import Progress
 from experiments.targeting import targets
@@ -251,7 +259,7 @@ def asked_target(config: Config) -> Target | None:
 
 
 def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] = ()) -> Plan:
-    """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer.
+    """The ADMM plan: the configuration's pruning patterns, and levels, the array's where it names no others.
 
     shared: further budgets, of a hardware target.
     """
@@ -266,11 +274,13 @@ def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] 
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
     ]
+    levels = {pattern: level_set(choice, array, section, pattern) for pattern, choice in section.levels.items()}
     try:
         schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
         return Plan.for_array(
             array,
             {pattern: chosen for pattern, chosen in prune.items() if chosen},
+            levels=levels,
             quantise=section.quantise,
             order=section.order,
             schedule=schedule,
@@ -312,6 +322,84 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
         if getattr(choice, key) is not None and getattr(choice, needs) is None:
             raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
     return tuple(made)
+
+
+def level_set(choice: LevelSet, array: ArraySpec, section: Compress, name: str = "") -> Values | None:
+    """The quantisation set of one pattern of layers; None where its layers are not quantised.
+
+    Raises UserError that names the key, for keys that the kind does not have, and for levels that the array lacks
+    (unless compress.snap lets them be).
+    """
+    where = f"compress.levels.{name}"
+    if not section.quantise:
+        raise UserError(f"{where} says how to quantise, and compress.quantise = false; leave one of the two out.")
+    takes = LEVEL_KEYS[choice.kind]
+    given = {key: value for key in vars(choice) if key != "kind" and (value := getattr(choice, key)) is not None}
+    for key in given:
+        if key not in takes:
+            raise UserError(f"{where}.{key} is no key of kind = {choice.kind!r}; that takes: {', '.join(takes)}.")
+    for key in takes:
+        if key in ("count", "bits", "exponents") and key not in given:
+            raise UserError(f"{where}: kind = {choice.kind!r} needs {key}.")
+    try:
+        made = _values(choice.kind, given, array)
+    except ValidationError as error:
+        raise UserError(f"[{where}] {_reasons(error)}.") from None
+    except UserError as error:
+        raise UserError(f"[{where}] {error}") from None
+    if made is not None and not section.snap:
+        _check_placeable(made, array, where)
+    return made
+
+
+def _values(kind: str, given: Mapping[str, Any], array: ArraySpec) -> Values | None:
+    if kind == "free":
+        return None
+    if kind in FORMULAS:
+        return FORMULAS[kind](**given)
+    given = {"scale": "fit", **given}
+    levels = array.weight_levels()
+    if kind == "levels":
+        levels = evenly_spaced(levels, given.pop("count"))
+    return Levels(tuple(levels.tolist()), **given)
+
+
+def _check_placeable(levels: Values, array: ArraySpec, where: str) -> None:
+    """Refuse, before any work, levels that are not some of the array's."""
+    ways = (
+        "Use kind = 'levels' with a count for levels that the cells have, another device, or compress.snap = true, "
+        "which moves the weights to the cells' nearest levels when they are placed."
+    )
+    if isinstance(levels, Cluster):
+        raise UserError(f"{where}: kind = 'cluster' learns levels that the cells need not have. {ways}")
+    own = array.weight_levels()
+    if embedding(levels.unit(), own) is None:
+        raise UserError(
+            f"{where}: the {levels.unit().size} levels of kind = {levels.kind!r} are not, at any scale, among the "
+            f"{own.size} of the array (multiples of its largest: ±{own[own > 0][0]:.3g} … ±1). {ways}"
+        )
+
+
+LEVEL_KEYS: dict[str, tuple[str, ...]] = {
+    "array": ("scale", "per"),
+    "levels": ("count", "scale", "per"),
+    "uniform": ("bits", "zero", "scale", "per"),
+    "power_of_two": ("exponents", "zero", "shift", "scale", "per"),
+    "binary": ("scale", "per"),
+    "ternary": ("scale", "per"),
+    "cluster": ("count",),
+    "free": (),
+}
+"""Keys of each kind of levels, [compress.levels.<pattern>]."""
+
+FORMULAS: dict[str, Any] = {
+    "uniform": Uniform,
+    "power_of_two": PowerOfTwo,
+    "binary": Binary,
+    "ternary": Ternary,
+    "cluster": Cluster,
+}
+"""Quantisation sets that do not take their values from the array."""
 
 
 def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tuple[AnyPrune, ...]:

@@ -70,7 +70,8 @@ def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any
         )
         accuracy = test_accuracy(setup)(network)
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(network.state_dict(), folder / WEIGHTS)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
     return {"accuracy": accuracy, "history": history.to_dict("records")}
 
 
@@ -136,7 +137,7 @@ def _purified(setup: Setup, compressed: Compressed, budget: float, progress: Pro
 
 def place(setup: Setup, compressed: Compressed) -> Placement:
     """Place the compressed network on the configuration's arrays and calibrate it."""
-    return mapping.place(compressed, setup.array, setup.calibration)
+    return mapping.place(compressed, setup.array, setup.calibration, snap=setup.config.compress.snap)
 
 
 def place_baseline(setup: Setup, network: nn.Module) -> Placement:
@@ -145,8 +146,8 @@ def place_baseline(setup: Setup, network: nn.Module) -> Placement:
 
 
 def snaps(placement: Placement) -> bool:
-    """Whether placing moved weights: those that compression left free snap to the levels."""
-    return any(layer.snap_error > 0 for layer in placement.layers.values())
+    """Whether placing moved weights: those that compression left free, or on other levels, snap to the arrays'."""
+    return any(layer.snapped for layer in placement.layers.values())
 
 
 def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Progress) -> Iterator[dict[str, Any]]:

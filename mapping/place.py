@@ -19,14 +19,17 @@ from mapping.tiling import cut
 from mapping.trace import Inputs, TracedLayer, trace
 
 
-def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "layer") -> Placement:
+def place(
+    model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "layer", snap: bool = False
+) -> Placement:
     """Place a network on arrays.
 
-    model: a compressed network (anything with `.model`, `.masks` and `.grids`; its masks and grids are kept
-    unchanged) or any nn.Module (exact zeros are masks; weights snap to the array's levels with one
-    least-squares scale a layer, or one a column with scale="channel"; `snap_error` in the layer table says what
-    that cost). array: the arrays. example_input: a tensor or a tuple of tensors, first axis the batch; it
-    traces the network and calibrates input and converter ranges, so a few dozen real inputs are better than one.
+    model: a compressed network (anything with `.model`, `.masks` and `.grids`; its weights stay where they are, on
+    grids that are at some scale levels of the array) or any nn.Module (exact zeros are masks; weights snap to the
+    array's levels with one least-squares scale a layer, or one a column with scale="channel"; `snap_error` in the layer
+    table says what that cost). array: the arrays. example_input: a tensor or a tuple of tensors, first axis the batch;
+    it traces the network and calibrates input and converter ranges, so a few dozen real inputs are better than one.
+    snap: weights of grids that the array lacks (clusters, say) snap as well, instead of being refused.
 
     Conv2d and Linear layers go on arrays; the rest stays digital and is listed in `placement.digital`.
     Raises UserError for NaN weights, a network that does not run on the example, one without a mappable layer,
@@ -42,7 +45,8 @@ def place(model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "
         geometry = layer.geometry
         matrix = checked_matrix(layer.name, layer.module, geometry.groups)
         live = live_weights(layer.name, matrix, masks, geometry.groups)
-        grid, index, error = level_indices(layer.name, matrix, live, grids.get(layer.name), array, scale)
+        found = level_indices(layer.name, matrix, live, grids.get(layer.name), array, scale, snap)
+        grid, index, live, error = found
         made = LayerPlacement(
             name=layer.name,
             geometry=geometry,

@@ -68,6 +68,11 @@ class LayerPlacement:
     snap_error: float = 0.0
 
     @property
+    def snapped(self) -> bool:
+        """Whether placing moved weights by more than float32 rounds them."""
+        return self.snap_error > 1e-6
+
+    @property
     def label(self) -> str:
         """The name in tables of tiles and cost; a network that is one bare layer has no module name."""
         return self.name or "network"

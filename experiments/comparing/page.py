@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -16,7 +15,6 @@ from experiments.reporting import drawing
 from experiments.reporting.drawing import HUES, colour, is_narrow, labels
 from experiments.reporting.figures import tick
 from experiments.reporting.report import environment
-from experiments.reporting.wording import plain
 from hwmodels import atomic
 
 MOST_CHARTS = 8
@@ -27,7 +25,8 @@ def write(comparison: Comparison, path: Path, command: str) -> None:
     """Write the page, whole or not at all; command: the command line that it says it came from. Raises OSError."""
     pictures = {}
     if comparison.differing:
-        pictures["differences"] = _both(comparison)
+        said = "Bars of the axes that differ most; the numbers are in the table below."
+        pictures["differences"] = drawing.both_widths(lambda figure: draw(figure, comparison), "differences", said)
     first, *others = (entry.name for entry in comparison.entries)
     html = (
         environment()
@@ -49,17 +48,6 @@ def write(comparison: Comparison, path: Path, command: str) -> None:
         )
     )
     atomic.write(path, html)
-
-
-def _both(comparison: Comparison) -> dict[str, Markup]:
-    """The picture for the page and for the phone."""
-    said = plain("Bars of the axes that differ most; the numbers are in the table below.")
-    found = {}
-    for kind, width in (("wide", drawing.WIDE), ("narrow", drawing.NARROW)):
-        svg = drawing.render(lambda figure: draw(figure, comparison), "svg", width)
-        # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
-        found[kind] = Markup(drawing.inline(svg, f"differences-{kind}", said))
-    return found
 
 
 def _caption(comparison: Comparison) -> str:

@@ -107,12 +107,7 @@ def write(
         for fmt in formats:
             data = svg if fmt == "svg" else drawing.render(draw, fmt)
             atomic.write(out / "figures" / f"{name}.{fmt}", data)
-        narrow = drawing.render(draw, "svg", drawing.NARROW)
-        drawn[name] = {
-            # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
-            "wide": Markup(drawing.inline(svg, name, alternatives[name])),
-            "narrow": Markup(drawing.inline(narrow, f"{name}-narrow", alternatives[name])),
-        }
+        drawn[name] = drawing.both_widths(draw, name, alternatives[name], svg)
     contents = page.contents(record, tables)
     files = {"tables": sorted(tables), "pictures": list(pictures), "formats": list(formats)}
     summary = environment().get_template("summary.md.j2").render(contents, files=files)
@@ -121,6 +116,11 @@ def write(
         environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
     )
     atomic.write(out / "report.html", html)
+
+
+def pictures_of(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
+    """The pictures of a run by name, to be drawn in another width or format than the page has them."""
+    return _pictures(record, tables)
 
 
 def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:

@@ -71,6 +71,8 @@ TABLE = {
     "compress.limit": (20, COMPRESSION),
     "compress.measure": ("share", COMPRESSION),
     "compress.accuracy_floor": (0.9, EVERYTHING),  # it takes its samples from training
+    "compress.levels.fc1.kind": ("binary", COMPRESSION),
+    "compress.snap": (True, COMPRESSION - {"compressed"}),  # it is read when weights are placed
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
     "crossbar.rows": (64, PLACING),
