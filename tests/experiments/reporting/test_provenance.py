@@ -1,4 +1,4 @@
-"""Numbers of the page open how they came about: every button has its panel, and a panel says parts, price and source."""
+"""Numbers of the page open how they came about: every button has its panel, with parts, prices and sources."""
 
 import re
 
