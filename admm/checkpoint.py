@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -94,7 +95,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Tensor], Any]:
             while key in tensors:  # {"a/b": x, "a": {"b": y}} spells one path twice
                 key += "'"
             tensors[key] = node
-            return {"$tensor": key}
+            return {"$tensor" if node.is_contiguous() or not _channels_last(node) else "$channels_last": key}
         if isinstance(node, dict):
             return {"$dict": [[encode(k, path), encode(v, _join(path, k))] for k, v in node.items()]}
         if isinstance(node, list):
@@ -112,7 +113,7 @@ def flatten(tree: Any, prefix: str = "") -> tuple[dict[str, Tensor], Any]:
 
 
 def unflatten(tensors: dict[str, Tensor], skeleton: Any) -> Any:
-    """Rebuild what `flatten` took apart: same structure, same key types, bit-equal numbers."""
+    """Rebuild what `flatten` took apart: same structure, same key types, bit-equal numbers, same order in memory."""
     if isinstance(skeleton, list):
         return [unflatten(tensors, v) for v in skeleton]
     if not isinstance(skeleton, dict):
@@ -120,12 +121,19 @@ def unflatten(tensors: dict[str, Tensor], skeleton: Any) -> Any:
     ((kind, content),) = skeleton.items()
     if kind == "$tensor":
         return tensors[content]
+    if kind == "$channels_last":
+        return tensors[content].contiguous(memory_format=torch.channels_last)
     if kind == "$float":
         return float(content)
     if kind == "$tuple":
         return tuple(unflatten(tensors, v) for v in content)
     assert kind == "$dict", kind
     return {unflatten(tensors, k): unflatten(tensors, v) for k, v in content}
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    """Whether a tensor stands in memory channel by channel: sums over it add up in another order."""
+    return tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def _join(path: str, key: object) -> str:

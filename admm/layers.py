@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from admm.constraints import Budget, Joint, Pattern, Polarised, Prune, Shared, Solution, Values, nested_mask
 from admm.constraints.levels import Scaled
-from admm.plan import LayerPlan, Plan
+from admm.plan import LayerLevels, LayerPlan, Plan
 from hwmodels.errors import UserError, unknown
 
 KINDS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -79,11 +80,14 @@ def resolve(plan: Plan, model: nn.Module) -> dict[str, Layer]:
     initialised, of a type that holds no float32, or not finite.
     """
     modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if _is_layer(module)}
-    chosen = _matched(plan, model, modules)
+    chosen = _matched(plan.layers, model, modules)
+    levels = _matched(plan.levels, model, modules)
     budgeted = {name for budget in _budgets(plan, model, modules) for name in budget.layers}
     layers = {}
     for name, module in modules.items():
         entry = chosen.get(name, LayerPlan(name=name))
+        if name in levels:
+            entry = replace(entry, levels=levels[name].levels)
         if entry.prune or entry.levels or name in budgeted:
             layers[name] = Layer(name, module, entry.prune, entry.levels, entry.joint, name in budgeted)
     if not layers:
@@ -157,17 +161,20 @@ def _is_layer(module: nn.Module) -> bool:
     return isinstance(module, KINDS)
 
 
-def _matched(plan: Plan, model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, LayerPlan]:
+Entry = TypeVar("Entry", LayerPlan, LayerLevels)
+
+
+def _matched(entries: Sequence[Entry], model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Entry]:
     """The entry of every layer: an exact name first, then the first glob."""
-    exact = {entry.name: entry for entry in plan.layers if entry.name in modules}
+    exact = {entry.name: entry for entry in entries if entry.name in modules}
     chosen = {}
     for name in modules:
-        globs = (entry for entry in plan.layers if fnmatchcase(name, entry.name))
+        globs = (entry for entry in entries if fnmatchcase(name, entry.name))
         entry = exact.get(name) or next(globs, None)
         if entry is not None:
             chosen[name] = entry
     used = {entry.name for entry in chosen.values()}
-    for entry in plan.layers:
+    for entry in entries:
         if entry.name not in used and entry.name != "*":
             raise _unmatched(entry.name, model, modules)
     return chosen

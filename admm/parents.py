@@ -17,9 +17,10 @@ import pandas as pd
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from admm.compress import Evaluate, compress
+from admm.compress import compress
 from admm.compressed import Compressed
 from admm.epoch import Loss, mean_loss
+from admm.job import Evaluate
 from admm.plan import Plan
 from hwmodels.errors import UserError
 

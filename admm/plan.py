@@ -42,6 +42,17 @@ class LayerPlan:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class LayerLevels:
+    """The quantisation set of one layer, or of every layer that a pattern names.
+
+    name: as in `LayerPlan`; levels: the set, None: the layer is not quantised.
+    """
+
+    name: Name
+    levels: Annotated[Values, Field(discriminator="kind")] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Schedule:
     """How long, how fast and how hard the stages pull (the defaults: see docs/compression.md).
 
@@ -136,21 +147,24 @@ class Plan:
         their levels, and prunes while the forward pass keeps them there.
     budgets: pruning budgets that several layers share, projected on after each layer's own sets; their layers need
         no entry of their own.
+    levels: quantisation sets that stand in the place of what `layers` says, by patterns of their own, matched alike.
     """
 
     layers: tuple[LayerPlan, ...] = ()
     budgets: tuple[Shared, ...] = ()
+    levels: tuple[LayerLevels, ...] = ()
     order: Order = "joint"
     schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _check(self) -> Plan:
-        if not self.layers and not self.budgets:
+        if not self.layers and not self.budgets and not self.levels:
             raise ValueError("a plan names at least one layer, or a budget that layers share")
-        names = [layer.name for layer in self.layers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"layer {name!r} is planned twice; put all its constraints into one entry")
+        for entries in (self.layers, self.levels):
+            names = [entry.name for entry in entries]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"layer {name!r} is planned twice; put all its constraints into one entry")
         if self.order == "joint" and self.schedule.quantise_epochs is not None:
             raise ValueError('quantise_epochs is a stage of order="sequential"; with "joint" leave it out')
         if self.order != "sequential" and self.schedule.quantise_steps > 1:
@@ -163,6 +177,7 @@ class Plan:
         array: ArraySpec,
         prune: Mapping[str, Prune | Sequence[Prune]] | None = None,
         *,
+        levels: Mapping[str, Values | None] | None = None,
         quantise: bool = True,
         order: Order = "joint",
         schedule: Schedule | None = None,
@@ -173,11 +188,16 @@ class Plan:
 
         array: where the levels come from (`weight_levels()`); each layer gets its own fitted scale.
         prune: module name or glob → pruning sets, as `Plan.layers`. quantise=False: pruning only.
+        levels: module name or glob → the quantisation set of these layers in the place of the array's levels, None: not
+        quantised. Only levels that are some of the array's stay as they are when placed.
         budgets: as `Plan.budgets`; joint: as `LayerPlan.joint`, for all layers.
         """
-        levels = Levels(tuple(array.weight_levels().tolist()), "fit") if quantise else None
+        own = Levels(tuple(array.weight_levels().tolist()), "fit") if quantise else None
         chosen = {name: tuple(sets) if isinstance(sets, Sequence) else (sets,) for name, sets in (prune or {}).items()}
         if quantise:
             chosen.setdefault("*", ())
-        layers = tuple(LayerPlan(name=name, prune=sets, levels=levels, joint=joint) for name, sets in chosen.items())
-        return cls(layers=layers, order=order, schedule=schedule or Schedule(), budgets=tuple(budgets))
+        layers = tuple(LayerPlan(name=name, prune=sets, levels=own, joint=joint) for name, sets in chosen.items())
+        chosen_levels = tuple(LayerLevels(name=name, levels=chosen) for name, chosen in (levels or {}).items())
+        return cls(
+            layers=layers, order=order, schedule=schedule or Schedule(), budgets=tuple(budgets), levels=chosen_levels
+        )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwmodels.errors import UserError
+
 
 @dataclass(frozen=True, eq=False)
 class LevelGrid:
@@ -54,3 +56,42 @@ class LevelGrid:
         unit = np.asarray(matrix, dtype=np.float64) / scale
         middles = (self.values[1:] + self.values[:-1]) / 2
         return np.searchsorted(middles, unit, side="left").astype(self.index_dtype)
+
+
+def evenly_spaced(levels: np.ndarray, count: int) -> np.ndarray:
+    """`count` of the levels, of both signs alike and evenly spaced by number; float64 (count,), the largest ±1.
+
+    levels: ascending (L,), the array's (`ArraySpec.weight_levels()`). Of n magnitudes that there are with both signs,
+    those of number ⌈j·n/k⌉ for j = 1 … k = ⌊count / 2⌋ stay, the largest among them; an odd count has zero as well.
+    Raises UserError for an odd count on levels without zero, and for more than there are.
+    """
+    levels = np.asarray(levels, dtype=np.float64)
+    magnitudes = levels[(levels > 0) & np.isin(-levels, levels)]
+    zero, most = bool((levels == 0).any()), magnitudes.size
+    half = count // 2
+    if count % 2 and not zero:
+        raise UserError(f"count = {count} has a zero, and the array's levels have none; use an even count.")
+    if not 1 <= half <= most:
+        raise UserError(f"count = {count} levels of both signs: the array has {2 * most + zero}; use 2 … {2 * most}.")
+    kept = magnitudes[-(-np.arange(1, half + 1) * most // half) - 1]
+    kept = kept / kept[-1]
+    return np.concatenate([-kept[::-1], [0.0] * (count % 2), kept])
+
+
+def embedding(values: np.ndarray, levels: np.ndarray) -> float | None:
+    """The largest factor f > 0 for which f · v is one of the levels for every value v ≠ 0; None where there is none.
+
+    values, levels: ascending, (n,) and (L,); equal means up to 1e-9 of the largest level. So a grid of `values` at a
+    scale s is part of the grid of `levels` at scale s / f.
+    """
+    values, levels = np.asarray(values, dtype=np.float64), np.asarray(levels, dtype=np.float64)
+    values = values[values != 0]
+    top = values[np.argmax(np.abs(values))]
+    factors = np.sort(levels[levels * top > 0] / top)[::-1]
+    middles, near = (levels[1:] + levels[:-1]) / 2, 1e-9 * np.abs(levels).max()
+    for value in values:  # most factors fail at the first few values
+        wanted = factors * value
+        factors = factors[np.abs(levels[np.searchsorted(middles, wanted)] - wanted) <= near]
+        if not factors.size:
+            return None
+    return float(factors[0])

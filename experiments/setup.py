@@ -7,8 +7,8 @@ before the first stage runs, and before anything is written.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,38 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import mapping
-from admm import Plan, Schedule
+from admm import Compressed, Plan, Schedule
 from admm.constraints import (
     NM,
     ArrayColumn,
     ArrayRow,
+    Binary,
     Block,
     Channel,
+    Cluster,
     Column,
     ColumnBalanced,
     Counted,
     Filter,
     GlobalBudget,
     Kernel,
+    Levels,
     Pattern,
     Polarised,
+    PowerOfTwo,
     Shared,
+    Ternary,
+    Uniform,
     Unstructured,
+    Values,
 )
 from admm.constraints import Prune as AnyPrune
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
+from crossbar.levels import embedding, evenly_spaced
 from experiments import data, models
-from experiments.config import Config, Prune
+from experiments.config import Compress, Config, LevelSet, Prune
 from experiments.pricing import Pricing
 from experiments.progress import Progress
 from experiments.targeting import targets
@@ -52,6 +60,9 @@ from mapping.trace import trace
 
 HELD_OUT = 0.1
 """Share of the training samples that an accuracy floor is measured on; nothing is trained on them."""
+
+
+_COMPRESSED = Path("state/compressed")  # where a run folder keeps its compressed network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,13 @@ class Setup:
             return self.dataset.batches(part, config.simulate.batch_size)
         augment = None if config.train.augment == "none" else config.train.augment
         return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
+
+    def with_test_samples(self, count: int | None) -> Setup:
+        """The same with the first `count` test samples only; itself where that is all of them (None: all)."""
+        images, labels = self.dataset.test
+        if count is None or count >= len(labels):
+            return self
+        return replace(self, dataset=replace(self.dataset, test=(images[:count], labels[:count])))
 
     def compression_batches(self) -> data.Batches:
         """Training batches of the compression stages."""
@@ -108,6 +126,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         seed=config.seed,
         weights=config.network.weights,
     )
+    read_start(config, network)
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
     pricing.check_layers(layer.name for layer in trace(mapping.prepare(network), calibration[:2]).layers)
     if config.hardware.frame_rate_hz is not None:
@@ -153,8 +172,15 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
-    The weights file, and the source file of a user's own network (not what that imports in turn).
+    The weights file, the source file of a user's own network (not what that imports in turn), and the compressed
+    network that another run starts from.
     """
+    start = start_digest(config)
+    return {**network_files(config), **({} if start is None else {"compressed network to start from": start})}
+
+
+def network_files(config: Config) -> dict[str, str]:
+    """SHA-256 of the files that the dense network comes from."""
     weights = config.network.weights
     named = {"weights file": Path(weights) if weights else None}
     if ":" in config.network.name:
@@ -162,6 +188,26 @@ def inputs(config: Config) -> dict[str, str]:
     return {
         what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in named.items() if path and path.is_file()
     }
+
+
+def start_digest(config: Config) -> str | None:
+    """SHA-256 of what compress.start names (its index holds the checksum of the weights); None where it names none."""
+    if config.compress.start is None:
+        return None
+    path = Path(config.compress.start) / _COMPRESSED / "compressed.json"
+    if not path.is_file():
+        raise UserError(
+            f"compress.start = {config.compress.start!r}: there is no {path}. It takes the folder of a finished run."
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_start(config: Config, network: nn.Module) -> Compressed | None:
+    """The compressed network that compress.start names; UserError where there is none, or of another architecture."""
+    if config.compress.start is None:
+        return None
+    start_digest(config)
+    return Compressed.load(Path(config.compress.start) / _COMPRESSED, network)
 
 
 def device(config: Config) -> Device:
@@ -244,7 +290,7 @@ def asked_target(config: Config) -> Target | None:
 
 
 def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] = ()) -> Plan:
-    """The ADMM plan: the configuration's pruning patterns, and the array's levels on every layer.
+    """The ADMM plan: the configuration's pruning patterns, and levels, the array's where it names no others.
 
     shared: further budgets, of a hardware target.
     """
@@ -259,11 +305,13 @@ def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] 
         GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
         for pattern, b in section.budget.items()
     ]
+    levels = {pattern: level_set(choice, array, section, pattern) for pattern, choice in section.levels.items()}
     try:
         schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
         return Plan.for_array(
             array,
             {pattern: chosen for pattern, chosen in prune.items() if chosen},
+            levels=levels,
             quantise=section.quantise,
             order=section.order,
             schedule=schedule,
@@ -305,6 +353,84 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
         if getattr(choice, key) is not None and getattr(choice, needs) is None:
             raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
     return tuple(made)
+
+
+def level_set(choice: LevelSet, array: ArraySpec, section: Compress, name: str = "") -> Values | None:
+    """The quantisation set of one pattern of layers; None where its layers are not quantised.
+
+    Raises UserError that names the key, for keys that the kind does not have, and for levels that the array lacks
+    (unless compress.snap lets them be).
+    """
+    where = f"compress.levels.{name}"
+    if not section.quantise:
+        raise UserError(f"{where} says how to quantise, and compress.quantise = false; leave one of the two out.")
+    takes = LEVEL_KEYS[choice.kind]
+    given = {key: value for key in vars(choice) if key != "kind" and (value := getattr(choice, key)) is not None}
+    for key in given:
+        if key not in takes:
+            raise UserError(f"{where}.{key} is no key of kind = {choice.kind!r}; that takes: {', '.join(takes)}.")
+    for key in takes:
+        if key in ("count", "bits", "exponents") and key not in given:
+            raise UserError(f"{where}: kind = {choice.kind!r} needs {key}.")
+    try:
+        made = _values(choice.kind, given, array)
+    except ValidationError as error:
+        raise UserError(f"[{where}] {_reasons(error)}.") from None
+    except UserError as error:
+        raise UserError(f"[{where}] {error}") from None
+    if made is not None and not section.snap:
+        _check_placeable(made, array, where)
+    return made
+
+
+def _values(kind: str, given: Mapping[str, Any], array: ArraySpec) -> Values | None:
+    if kind == "free":
+        return None
+    if kind in FORMULAS:
+        return FORMULAS[kind](**given)
+    given = {"scale": "fit", **given}
+    levels = array.weight_levels()
+    if kind == "levels":
+        levels = evenly_spaced(levels, given.pop("count"))
+    return Levels(tuple(levels.tolist()), **given)
+
+
+def _check_placeable(levels: Values, array: ArraySpec, where: str) -> None:
+    """Refuse, before any work, levels that are not some of the array's."""
+    ways = (
+        "Use kind = 'levels' with a count for levels that the cells have, another device, or compress.snap = true, "
+        "which moves the weights to the cells' nearest levels when they are placed."
+    )
+    if isinstance(levels, Cluster):
+        raise UserError(f"{where}: kind = 'cluster' learns levels that the cells need not have. {ways}")
+    own = array.weight_levels()
+    if embedding(levels.unit(), own) is None:
+        raise UserError(
+            f"{where}: the {levels.unit().size} levels of kind = {levels.kind!r} are not, at any scale, among the "
+            f"{own.size} of the array (multiples of its largest: ±{own[own > 0][0]:.3g} … ±1). {ways}"
+        )
+
+
+LEVEL_KEYS: dict[str, tuple[str, ...]] = {
+    "array": ("scale", "per"),
+    "levels": ("count", "scale", "per"),
+    "uniform": ("bits", "zero", "scale", "per"),
+    "power_of_two": ("exponents", "zero", "shift", "scale", "per"),
+    "binary": ("scale", "per"),
+    "ternary": ("scale", "per"),
+    "cluster": ("count",),
+    "free": (),
+}
+"""Keys of each kind of levels, [compress.levels.<pattern>]."""
+
+FORMULAS: dict[str, Any] = {
+    "uniform": Uniform,
+    "power_of_two": PowerOfTwo,
+    "binary": Binary,
+    "ternary": Ternary,
+    "cluster": Cluster,
+}
+"""Quantisation sets that do not take their values from the array."""
 
 
 def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tuple[AnyPrune, ...]:

@@ -21,8 +21,9 @@ from admm import Compressed, purify
 from admm.history import Masks, per_layer
 from experiments import training
 from experiments.progress import Progress
-from experiments.setup import Setup
+from experiments.setup import Setup, read_start
 from experiments.targeting import floor_search
+from experiments.waterfall import Errors, reduced
 from hwmodels import Estimate
 from mapping import CrossbarNetwork, Placement
 from mapping.tiling import cut
@@ -69,7 +70,8 @@ def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any
         )
         accuracy = test_accuracy(setup)(network)
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(network.state_dict(), folder / WEIGHTS)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
     return {"accuracy": accuracy, "history": history.to_dict("records")}
 
 
@@ -103,15 +105,18 @@ def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress)
 
 
 def _compress_once(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
+    earlier = read_start(setup.config, network)
     with progress.task("Compressing", setup.compression_epochs) as task:
         return admm.compress(
-            network,
+            earlier.model if earlier else network,
             setup.plan,
             progress.track(setup.compression_batches(), "epoch"),
             test_accuracy(setup),
             seed=setup.config.seed,
             checkpoint_dir=folder / "checkpoint",
             on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
+            masks=earlier.masks if earlier else None,
+            teacher=network if earlier else None,
             cost=_tiles(setup),
         )
 
@@ -135,7 +140,7 @@ def _purified(setup: Setup, compressed: Compressed, budget: float, progress: Pro
 
 def place(setup: Setup, compressed: Compressed) -> Placement:
     """Place the compressed network on the configuration's arrays and calibrate it."""
-    return mapping.place(compressed, setup.array, setup.calibration)
+    return mapping.place(compressed, setup.array, setup.calibration, snap=setup.config.compress.snap)
 
 
 def place_baseline(setup: Setup, network: nn.Module) -> Placement:
@@ -144,8 +149,8 @@ def place_baseline(setup: Setup, network: nn.Module) -> Placement:
 
 
 def snaps(placement: Placement) -> bool:
-    """Whether placing moved weights: those that compression left free snap to the levels."""
-    return any(layer.snap_error > 0 for layer in placement.layers.values())
+    """Whether placing moved weights: those that compression left free, or on other levels, snap to the arrays'."""
+    return any(layer.snapped for layer in placement.layers.values())
 
 
 def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Progress) -> Iterator[dict[str, Any]]:
@@ -163,6 +168,13 @@ def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Pro
         network.reset_clipping()
         yield {"chip": number, "seed": seed, "accuracy": accuracy, "clipping": clipping}
         number += 1
+
+
+def simulate_reduced(
+    setup: Setup, placement: Placement, errors: Errors, first: int, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """The same chips with only some of their errors (`experiments.waterfall`), the others switched off."""
+    return simulate_chips(*reduced(setup, placement, errors), first, progress)
 
 
 def device_seed(seed: int, number: int) -> int:

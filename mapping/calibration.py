@@ -50,25 +50,58 @@ def calibrate(placement: Placement, example_input: Inputs) -> Placement:
 
     Raises UserError for a percentile that makes a range zero wide.
     """
-    model, spec = placement.reference(), placement.array
-    tallies = {name: RangeTally(1, spec.input_percentile) for name in placement.layers}
+    model = placement.reference()
+    tallies = {
+        name: RangeTally(1, placement.spec_of(layer).input_percentile) for name, layer in placement.layers.items()
+    }
     signed: dict[str, bool] = {}
+    _run(model, placement, example_input, _range_finder(tallies, signed))
+    placement = _with(
+        placement,
+        lambda layer: _input_range(layer, placement.spec_of(layer), tallies[layer.name], signed[layer.name]),
+    )
+    strips = _nominal(placement)
+    measures = {
+        name: _Measure(layer, placement.spec_of(layer), strips[name]) for name, layer in placement.layers.items()
+    }
+    _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
+    placement = _with(placement, lambda layer: measures[layer.name].result())
+    if all(layer.calibration.histogram is None for layer in placement.layers.values()):
+        return placement
+    look = {name: _codes_of(layer, placement.spec_of(layer), strips[name]) for name, layer in placement.layers.items()}
+    _run(model, placement, example_input, lambda layer, x: look[layer.name](x))
+    return placement
+
+
+def input_ranges(placement: Placement, example_input: Inputs) -> Placement:
+    """The placement with input ranges and signs as the unquantised network sees them, and nothing else measured.
+
+    Converters span the full range of their sums; drive, and with it the energy of a read, is not known (NaN).
+    """
+    assert placement.network is not None
+    tallies = {
+        name: RangeTally(1, placement.spec_of(layer).input_percentile) for name, layer in placement.layers.items()
+    }
+    signed: dict[str, bool] = {}
+    _run(placement.network, placement, example_input, _range_finder(tallies, signed))
+
+    def known(layer: LayerPlacement) -> Calibration:
+        spec = placement.spec_of(layer)
+        found = _input_range(layer, spec, tallies[layer.name], signed[layer.name])
+        full = 0.0 if spec.adc_bits is None else spec.largest_sum_s
+        return replace(found, adc_full_scale_s=full, drive=np.full_like(found.drive, np.nan))
+
+    return _with(placement, known)
+
+
+def _range_finder(tallies: dict[str, RangeTally], signed: dict[str, bool]) -> Look:
+    """What reads the range and the signs of the inputs of every layer."""
 
     def find_range(layer: LayerPlacement, x: Tensor) -> None:
         tallies[layer.name].add(x.reshape(-1, 1))
         signed[layer.name] = signed.get(layer.name, False) or bool((x < 0).any())
 
-    _run(model, placement, example_input, find_range)
-    placement = _with(placement, lambda layer: _input_range(layer, spec, tallies[layer.name], signed[layer.name]))
-    strips = _nominal(placement)
-    measures = {name: _Measure(layer, spec, strips[name]) for name, layer in placement.layers.items()}
-    _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
-    placement = _with(placement, lambda layer: measures[layer.name].result())
-    if spec.adc_bits is None:
-        return placement
-    look = {name: _codes_of(layer, spec, strips[name]) for name, layer in placement.layers.items()}
-    _run(model, placement, example_input, lambda layer, x: look[layer.name](x))
-    return placement
+    return find_range
 
 
 def _with(placement: Placement, calibration: Callable[[LayerPlacement], Calibration]) -> Placement:
@@ -112,10 +145,10 @@ def _input_range(layer: LayerPlacement, spec: ArraySpec, tally: RangeTally, sign
 
 def _nominal(placement: Placement) -> dict[str, list[PlacedStrip]]:
     def wanted(piece: Piece) -> np.ndarray:
-        return nominal(piece, placement.array)
+        return nominal(piece, placement.spec_of(piece.layer))
 
     built = {
-        name: build_strips(placement.layers[name], list(pieces), placement.array, wanted)
+        name: build_strips(placement.layers[name], list(pieces), placement.spec_of(placement.layers[name]), wanted)
         for name, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer.name)
     }
     return {name: built.get(name, []) for name in placement.layers}

@@ -51,8 +51,9 @@ class HardwareAware(nn.Module):
     ) -> None:
         """Take over a network and its placement; recalibrate on the example at every so many training calls."""
         super().__init__()
-        if placement.array.adc_bits is not None and any(
-            layer.calibration.adc_full_scale_s <= 0 for layer in placement.layers.values()
+        if any(
+            placement.spec_of(layer).adc_bits is not None and layer.calibration.adc_full_scale_s <= 0
+            for layer in placement.layers.values()
         ):
             raise UserError("The example inputs drove some layer with zeros only, so its converters have no range.")
         self.model = model
@@ -64,7 +65,8 @@ class HardwareAware(nn.Module):
 
     def calibrate(self, example_input: Inputs) -> None:
         """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
-        self.placement = place(self.model, self.placement.array, example_input, free_unused=False)
+        own = {name: layer.array for name, layer in self.placement.layers.items() if layer.array is not None}
+        self.placement = place(self.model, self.placement.array, example_input, arrays=own, free_unused=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, its placed layers on arrays."""
@@ -86,7 +88,7 @@ class HardwareAware(nn.Module):
         try:
             for name, module in layers.items():
                 placed = self.placement.layers[name]
-                module.forward = partial(_compute, module, placed, self.placement.array, strips[name], chip)
+                module.forward = partial(_compute, module, placed, self.placement.spec_of(placed), strips[name], chip)
             yield
         finally:
             for module in layers.values():
@@ -94,16 +96,15 @@ class HardwareAware(nn.Module):
 
     @torch.no_grad()
     def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
-        spec = self.placement.array
-
         def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, spec, chip, Conditions())
+            return programmed(piece, self.placement.spec_of(piece.layer), chip, Conditions())
 
         now = {name: _with_weights(self.placement.layers[name], module) for name, module in layers.items()}
         pieces = replace(self.placement, layers=now).pieces()
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
+            spec = self.placement.spec_of(now[name])
             built = build_strips(now[name], list(members), spec, cells, driver_errors_of(spec, chip))
             found[name] = [strip.to(where) for strip in built]
         return found
@@ -162,7 +163,7 @@ def _compute(
     scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
     latent = to_matrix(geometry.lowered(module.weight), shape.groups) / scale[:, None, :]
-    latent = latent * torch.from_numpy(placed.live).to(x.device)
+    latent = latent * torch.from_numpy(placed.live.copy()).to(x.device)
     total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
     for at in strips:
         reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)

@@ -14,7 +14,9 @@ from torch import Tensor
 from crossbar import ArraySpec
 from hwmodels.errors import UserError
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps
 from mapping.placement import LayerPlacement, Placement
+from mapping.placement_file import content_hash
 
 SCHEMA = "ohmweave.chip/1"
 
@@ -36,11 +38,15 @@ def unpacked(state: Tensor) -> dict[str, Any]:
     return found
 
 
-def fingerprint(placement: Placement, conditions: Conditions, conductance_bits: int | None) -> str:
+def fingerprint(
+    placement: Placement, conditions: Conditions, conductance_bits: int | None, faults: FaultMaps | None = None
+) -> str:
     """SHA-256 of all that says, with the seed, what stands on the arrays and how it is read."""
     digest = hashlib.sha256()
     spec = TypeAdapter(ArraySpec).dump_json(placement.array)
     digest.update(spec + repr((conditions, conductance_bits)).encode())
+    for number, codes in sorted((faults or {}).items()):
+        digest.update(f"faults of {number}".encode() + np.ascontiguousarray(codes).tobytes())
     for layer in placement.layers.values():
         _digest_layer(digest, layer)
     return digest.hexdigest()
@@ -50,7 +56,7 @@ def _digest_layer(digest: Any, layer: LayerPlacement) -> None:
     calibration = layer.calibration
     told = (layer.name, layer.geometry, calibration.input_scale, calibration.signed, calibration.adc_full_scale_s)
     digest.update(repr(told).encode())
-    arrays = [layer.index, layer.live, layer.grid.values, layer.grid.scale, calibration.converter_full_scale_s]
-    arrays += [lines for tile in layer.tiles for lines in (tile.rows, tile.cols, np.array([tile.block, tile.row0]))]
-    for values in arrays:
-        digest.update(np.ascontiguousarray(values).tobytes())
+    if layer.array is not None:
+        digest.update(TypeAdapter(ArraySpec).dump_json(layer.array))
+    digest.update(content_hash(layer).encode())
+    digest.update(np.ascontiguousarray(calibration.converter_full_scale_s).tobytes())

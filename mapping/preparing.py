@@ -14,13 +14,15 @@ from mapping.lowering import why_not_mappable
 from mapping.rewriting import rewritten
 
 
-def prepare(network: nn.Module) -> nn.Module:
+def prepare(network: nn.Module, *, lend: bool = False) -> nn.Module:
     """A copy of a network in evaluation mode as `place` maps it; the network given is left as it is.
 
     Pruning (torch.nn.utils.prune), parametrisations and weight norms are applied, so that weights are plain parameters;
     recurrent layers and nn.MultiheadAttention become linear layers and digital operations that compute the same
     (`mapping.rewriting`); a layer whose weight is also another module's (an embedding's) gets a copy of its own, since
     a look-up needs the exact table and stays digital. A prepared network is prepared already.
+    lend: do not copy the weights of layers that arrays can take, for a network whose weights nobody changes in place; a
+    large network then stands in memory once.
     Raises UserError for TorchScript and for layers whose weights do not exist yet.
     """
     if isinstance(network, torch.jit.ScriptModule):
@@ -35,12 +37,22 @@ def prepare(network: nn.Module) -> nn.Module:
         for value in vars(module).values()
         if isinstance(value, Tensor) and not value.is_leaf
     }
-    network = copy.deepcopy(network, computed).eval()
+    lent = {
+        id(weight): weight for weight in map(_plain_weight, network.modules() if lend else ()) if weight is not None
+    }
+    network = copy.deepcopy(network, computed | lent).eval()
     for module in network.modules():
         _bake(module)
     network = rewritten(network)
     _untie(network)
     return network
+
+
+def _plain_weight(module: nn.Module) -> Tensor | None:
+    """The weight of a layer that arrays can take, where it is a parameter of its own."""
+    if why_not_mappable(module) is not None or parametrize.is_parametrized(module):
+        return None
+    return module._parameters.get("weight")
 
 
 def _bake(module: nn.Module) -> None:

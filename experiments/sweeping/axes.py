@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from experiments.config import Config
+from experiments.config import PATTERNS, Config
 from hwmodels.errors import UserError, suggestion
 from hwmodels.quantities import Count, Positive
 
@@ -279,7 +279,7 @@ def overlaid(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 def _parts(key: str) -> list[str]:
     """The steps to a key; the name of a layer is one step, whatever dots it has."""
     parts = key.split(".")
-    if parts[:2] in (["compress", "prune"], ["compress", "budget"]):
+    if len(parts) > 3 and parts[0] == "compress" and parts[1] in PATTERNS:
         return [*parts[:2], ".".join(parts[2:-1]), parts[-1]]
     return [*parts[:2], ".".join(parts[2:])] if len(parts) > 2 else parts
 

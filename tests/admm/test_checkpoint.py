@@ -125,3 +125,16 @@ def test_an_unwritable_folder_is_the_users_mistake(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write the checkpoint"):
         checkpoint.save(tmp_path / "file" / "folder", {}, {})
+
+
+def test_tensors_come_back_in_their_order_in_memory(tmp_path):
+    weight = torch.rand(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    tensors, tree = checkpoint.flatten({"last": weight, "plain": weight.contiguous(), "one": torch.rand(4, 1, 3, 3)})
+    checkpoint.save(tmp_path, tensors, {"tree": tree})
+    found = checkpoint.load(tmp_path)
+    assert found is not None
+    back = checkpoint.unflatten(found[0], found[1]["tree"])
+    assert torch.equal(back["last"], weight)
+    assert back["last"].stride() == weight.stride()
+    assert back["plain"].is_contiguous()
+    assert back["one"].is_contiguous()

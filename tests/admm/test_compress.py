@@ -158,9 +158,11 @@ def test_the_best_epoch_of_the_finish_is_kept(convolutional, batches, evaluate):
     assert same_state(wild.model.state_dict(), calm.model.state_dict())
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("order", ["joint", "sequential"])
-def test_an_interrupted_run_goes_on_bit_for_bit(order, optimizer, convolutional, batches, evaluate, tmp_path):
+def test_an_interrupted_run_goes_on_bit_for_bit(order, optimizer, layout, convolutional, batches, evaluate, tmp_path):
+    convolutional = copy.deepcopy(convolutional).to(memory_format=layout)
     schedule = {"optimizer": optimizer, "admm_epochs": 3, "retrain_epochs": 2, "finish_epochs": 3, "lr": 3e-3}
     plan = full_plan(order, **schedule)
     whole = compress(convolutional, plan, batches, evaluate, seed=5, checkpoint_dir=tmp_path / "whole")

@@ -4,7 +4,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from admm import LayerPlan, Plan, Schedule
-from admm.constraints import Block, Channel, Column, Filter, Levels, Unstructured
+from admm.constraints import Binary, Block, Channel, Column, Filter, Levels, Uniform, Unstructured
 from admm.layers import resolve
 from admm.schedules import stages
 from crossbar import ArraySpec
@@ -47,6 +47,24 @@ def test_an_exact_name_beats_globs_and_the_first_glob_wins():
 def test_layers_without_constraints_are_left_alone():
     plan = planned(entry("0", ()), entry("*"))
     assert list(resolve(plan, network())) == ["2", "4", "5"]
+
+
+def test_levels_by_pattern_stand_in_the_place_of_the_arrays(array):
+    chosen = {"5": Binary(), "[24]": Uniform(3, per="channel"), "0": None}
+    plan = Plan.for_array(array, prune={"*": Unstructured(0.5), "4": Filter(0.5)}, levels=chosen)
+    layers = resolve(plan, network())
+    assert {name: layer.levels for name, layer in layers.items()} == {
+        "0": None, "2": chosen["[24]"], "4": chosen["[24]"], "5": Binary()
+    }  # fmt: skip
+    assert layers["4"].prune == (Filter(0.5),)
+    assert layers["5"].prune == (Unstructured(0.5),)
+    again = TypeAdapter(Plan).validate_json(TypeAdapter(Plan).dump_json(plan))
+    assert again == plan
+
+
+def test_levels_for_a_layer_that_is_not_there_are_refused(array):
+    with pytest.raises(UserError, match=r"no layer 'fc9'|[Uu]nknown layer 'fc9'"):
+        resolve(Plan.for_array(array, levels={"fc9": Binary()}), network())
 
 
 def test_for_array_gives_every_layer_the_levels_and_patterns_the_pruning(array):

@@ -100,6 +100,23 @@ def test_a_shortcut_with_padding_keeps_every_second_pixel():
     assert y.shape == (1, 32, 4, 4)
 
 
+def test_channels_stand_last_in_memory_where_the_forward_lets_them(write):
+    model = build("digits-conv", **DIGITS)
+    convolution = next(m for m in model.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 1)
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    write(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.a, self.b = torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 10, 3)\n"
+        "    def forward(self, x): return self.b(self.a(x)).view(x.shape[0], -1)[:, :10]\n"
+    )
+    viewing = build("users_net:Net", **DIGITS)
+    assert viewing.b.weight.is_contiguous()
+    assert viewing(torch.rand(3, 1, 8, 8)).shape == (3, 10)
+
+
 def test_the_seed_decides_and_the_global_generator_is_left_alone():
     torch.manual_seed(123)
     expected = torch.rand(3)

@@ -2,23 +2,30 @@
 
 import pytest
 
+from admm import LayerLevels
 from admm.constraints import (
     NM,
     ArrayColumn,
     ArrayRow,
+    Binary,
     Block,
     Channel,
+    Cluster,
     Column,
     ColumnBalanced,
     Filter,
     GlobalBudget,
     Kernel,
+    Levels,
     Pattern,
     Polarised,
+    PowerOfTwo,
+    Ternary,
+    Uniform,
     Unstructured,
 )
-from experiments.config import Budget, Compress, Config, Crossbar, Prune
-from experiments.setup import array_spec, compression_plan, constraints
+from experiments.config import Budget, Compress, Config, Crossbar, DeviceSection, LevelSet, Prune
+from experiments.setup import array_spec, compression_plan, constraints, level_set
 from hwmodels.errors import UserError
 
 ARRAY = array_spec(Config(crossbar=Crossbar(rows=64, cols=32)))
@@ -53,6 +60,70 @@ def test_every_key_has_a_set_and_its_place():
         Block, Filter, Channel, Column, Kernel, ArrayRow, ArrayColumn, Unstructured,
         NM, ColumnBalanced, Pattern, Polarised,
     ]  # fmt: skip
+
+
+LINEAR = array_spec(Config(device=DeviceSection(preset="hfox")))  # multiples of 1/15
+
+
+@pytest.mark.parametrize(
+    ("keys", "made"),
+    [
+        ({"kind": "binary"}, Binary()),
+        ({"kind": "binary", "per": "channel"}, Binary(per="channel")),
+        ({"kind": "ternary", "scale": 0.5}, Ternary(scale=0.5)),
+        ({"kind": "uniform", "bits": 3}, Uniform(3)),
+        ({"kind": "uniform", "bits": 3, "zero": True}, Uniform(3, zero=True)),
+        ({"kind": "power_of_two", "exponents": 4}, PowerOfTwo(4)),
+        ({"kind": "power_of_two", "exponents": 3, "zero": True, "shift": False}, PowerOfTwo(3, True, shift=False)),
+        ({"kind": "levels", "count": 10}, Levels(tuple(k / 15 for k in range(-15, 16, 3) if k), "fit")),
+        ({"kind": "free"}, None),
+    ],
+)
+def test_a_level_set_of_every_kind(keys, made):
+    found = level_set(LevelSet(**keys), LINEAR, Compress(), "fc1")
+    if isinstance(made, Levels):
+        assert isinstance(found, Levels)
+        assert found.values == pytest.approx(made.values)
+    else:
+        assert found == made
+
+
+def test_clusters_and_levels_that_the_cells_lack_need_leave_to_snap():
+    for keys, message in (
+        ({"kind": "cluster", "count": 8}, r"levels\.fc1: kind = 'cluster' learns levels .* compress\.snap = true"),
+        ({"kind": "uniform", "bits": 2}, r"levels\.fc1: the 4 levels of kind = 'uniform' .* 32 of the array .*±0\.1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            level_set(LevelSet(**keys), ARRAY, Compress(), "fc1")
+    assert level_set(LevelSet(kind="cluster", count=8), ARRAY, Compress(snap=True)) == Cluster(8)
+    assert level_set(LevelSet(kind="uniform", bits=2), ARRAY, Compress(snap=True)) == Uniform(2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"kind": "binary", "bits": 3}, r"levels\.fc1\.bits is no key of kind = 'binary'; that takes: scale, per"),
+        ({"count": 3}, r"levels\.fc1\.count is no key of kind = 'array'"),
+        ({"kind": "uniform"}, r"levels\.fc1: kind = 'uniform' needs bits"),
+        ({"kind": "uniform", "bits": 1, "zero": True}, r"\[compress\.levels\.fc1\] uniform levels with a zero need"),
+        ({"kind": "binary", "per": "channel", "scale": 0.5}, r'\[compress\.levels\.fc1\] per = "channel" fits'),
+        ({"kind": "levels", "count": 99}, r"\[compress\.levels\.fc1\] count = 99"),
+        ({"kind": "cluster", "count": 999}, r"\[compress\.levels\.fc1\] .*less than or equal to 256"),
+    ],
+)
+def test_level_sets_that_say_too_much_or_too_little_are_refused(keys, message):
+    with pytest.raises(UserError, match=message):
+        level_set(LevelSet(**keys), ARRAY, Compress(), "fc1")
+    with pytest.raises(UserError, match=r"compress\.quantise = false"):
+        level_set(LevelSet(), ARRAY, Compress(quantise=False), "fc1")
+
+
+def test_bits_by_layer_reach_the_plan():
+    section = Compress(
+        levels={"conv*": LevelSet(kind="uniform", bits=3), "fc1": LevelSet(kind="uniform", bits=2)},
+    )
+    plan = compression_plan(Config(compress=section, device=DeviceSection(preset="hfox")), LINEAR)
+    assert plan.levels == (LayerLevels(name="conv*", levels=Uniform(3)), LayerLevels(name="fc1", levels=Uniform(2)))
 
 
 def test_shared_budgets_and_the_ranking_reach_the_plan():

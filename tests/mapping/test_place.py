@@ -70,6 +70,75 @@ def test_masks_and_grids_of_a_compression_are_kept(images, ideal):
     assert np.array_equal(layer.index[0][live], index[live])
 
 
+def _on_grid(net, grid, live):
+    """Put a linear layer's live weights on random levels of a grid."""
+    index = np.random.default_rng(0).integers(0, grid.values.size, (net.in_features, net.out_features))
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(grid.weights(index.astype(np.uint8)).T.copy()) * live)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("values", "idle"),
+    [
+        ([-1.0, 1.0], "open"),
+        ([-1.0, 0.0, 1.0], "open"),
+        ([-1.0, 0.0, 1.0], "hrs"),
+        ([-0.64, -0.46, 0.46, 0.64], "open"),
+        ([-1.0, -0.5, 0.5, 1.0], "hrs"),  # 14 and 7 of the 15 steps of a cell
+    ],
+)
+@pytest.mark.parametrize("scale", [0.3125, 0.2])
+def test_levels_that_are_some_of_the_arrays_stay_as_they_are(ideal, values, idle, scale):
+    spec = ideal.with_(idle=idle)
+    grid = LevelGrid(np.array(values), np.float64(scale))
+    live = torch.rand(10, 24) < 0.7
+    net = _on_grid(nn.Linear(24, 10), grid, live)
+    x = torch.rand(5, 24)
+    placement = mapping.place(Compressed(net, {"": live}, {"": grid}), spec, x)
+    layer = placement.layers[""]
+    assert torch.equal(layer.weights(), net.weight)
+    assert torch.equal(layer.weights(), layer.weights_from_cells(spec))
+    assert layer.snap_error == 0
+    assert np.isin(layer.grid.values, spec.weight_levels()).all()
+    assert torch.allclose(mapping.CrossbarNetwork(placement)(x), placement.reference()(x), atol=1e-5)
+
+
+def test_a_weight_at_a_zero_that_the_array_lacks_takes_no_cell(ideal):
+    grid = LevelGrid(np.array([-1.0, 0.0, 1.0]), np.float64(0.5))
+    net = _on_grid(nn.Linear(24, 10), grid, 1)
+    kept = int((net.weight != 0).sum())
+    everywhere = torch.ones(10, 24, dtype=torch.bool)
+    layer = mapping.place(Compressed(net, {"": everywhere}, {"": grid}), ideal, torch.rand(5, 24)).layers[""]
+    assert 0 < int(layer.live.sum()) == kept < 240
+
+
+def test_scales_of_single_filters_are_kept(ideal):
+    grid = LevelGrid(np.array([-1.0, 1.0]), np.linspace(0.1, 0.5, 10))
+    net = _on_grid(nn.Linear(24, 10), grid, 1)
+    live = torch.ones(10, 24, dtype=torch.bool)
+    layer = mapping.place(Compressed(net, {"": live}, {"": grid}), ideal, torch.rand(5, 24)).layers[""]
+    assert torch.equal(layer.weights(), net.weight)
+    assert torch.equal(layer.weights(), layer.weights_from_cells(ideal))
+    assert layer.grid.scale.shape == (1, 10)
+
+
+def test_levels_that_the_array_lacks_snap_only_when_asked_to(ideal):
+    grid = LevelGrid(np.array([-1.0, -0.73, 0.31, 0.8]), np.float64(0.2))
+    live = torch.rand(10, 24) < 0.7
+    net = _on_grid(nn.Linear(24, 10), grid, live)
+    compressed, x = Compressed(net, {"": live}, {"": grid}), torch.rand(5, 24)
+    with pytest.raises(UserError, match=r"4 levels, and their values are not, at any scale.*snap=True"):
+        mapping.place(compressed, ideal, x)
+    layer = mapping.place(compressed, ideal, x, snap=True).layers[""]
+    assert layer.snapped
+    weight = net.weight.detach()
+    error = float((layer.weights() - weight).norm() / weight.norm())
+    assert layer.snap_error == pytest.approx(error, rel=1e-4)
+    assert 0 < error < 0.05
+    assert torch.equal(layer.weights(), layer.weights_from_cells(ideal))
+
+
 def test_weights_off_the_mask_are_refused(network, images, ideal):
     masks = {"0": torch.zeros_like(network[0].weight, dtype=torch.bool)}
     with pytest.raises(UserError, match="non-zero weights where its mask is False"):
@@ -77,7 +146,7 @@ def test_weights_off_the_mask_are_refused(network, images, ideal):
 
 
 def test_a_grid_of_another_array_is_refused(network, images, ideal):
-    grid = LevelGrid(np.array([-1.0, 1.0]), np.float64(1))
+    grid = LevelGrid(np.array([-1.0, 0.5]), np.float64(1))
     with pytest.raises(UserError, match="compress and place with the same array"):
         mapping.place(Compressed(network, {}, {"0": grid}), ideal, images)
 

@@ -71,6 +71,8 @@ TABLE = {
     "compress.limit": (20, COMPRESSION),
     "compress.measure": ("share", COMPRESSION),
     "compress.accuracy_floor": (0.9, EVERYTHING),  # it takes its samples from training
+    "compress.levels.fc1.kind": ("binary", COMPRESSION),
+    "compress.snap": (True, COMPRESSION - {"compressed"}),  # it is read when weights are placed
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
     "crossbar.rows": (64, PLACING),
@@ -162,7 +164,7 @@ def changed(changes, base=None):
 def test_the_table_has_every_key():
     reports = {key for key in all_keys() if key.startswith("report.")}
     in_it = {next((key for key in all_keys() if name == key or name.startswith(f"{key}.")), name) for name in TABLE}
-    assert in_it | {"network.weights"} | reports == set(all_keys())
+    assert in_it | {"network.weights", "compress.start"} | reports == set(all_keys())
 
 
 @pytest.mark.parametrize("key", [key for key, (value, _) in TABLE.items() if value is not None])
