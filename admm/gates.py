@@ -29,6 +29,7 @@ from torch.nn.functional import cross_entropy
 
 from admm.constraints import GlobalBudget, Unstructured
 from admm.epoch import Loss, own_randomness, train_epoch
+from admm.job import OnEpoch
 from admm.layers import Layer, resolve
 from admm.plan import LayerPlan, Plan
 from hwmodels.errors import UserError
@@ -64,12 +65,14 @@ def prune_jointly(
     momentum: float = 0.9,
     loss: Loss = cross_entropy,
     seed: int = 0,
+    on_epoch: OnEpoch | None = None,
 ) -> Gated:
     """Prune weights and gates of a trained model together; the model given is left as it is.
 
     train: batches, iterable once per epoch. weights, gates: what to keep, by module name (layer-wise), or one number
     for all convolutions and linear layers (holistic); an int counts, a float is a fraction. The other defaults are
-    those of the authors' code for LeNet. Retrain with `compress(gated.model, …, masks=gated.masks)`.
+    those of the authors' code for LeNet. on_epoch(row): called after every epoch with its row.
+    Retrain with `compress(gated.model, …, masks=gated.masks)`.
     Raises UserError for names or numbers that do not fit the model, and for training that diverges.
     """
     if isinstance(weights, Mapping) != isinstance(gates, Mapping):
@@ -100,6 +103,8 @@ def prune_jointly(
             if epoch % update_every == 0 or epoch == epochs:
                 run.update()
             rows.append({"epoch": epoch, "loss": mean, **run.residuals()})
+            if on_epoch is not None:
+                on_epoch(rows[-1])
     masks, chosen = run.finish()
     return Gated(model.eval(), masks, chosen, pd.DataFrame(rows, columns=list(HISTORY)))
 

@@ -6,17 +6,15 @@ from itertools import groupby
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from hwmodels.errors import UserError
-from mapping.cells import programmed, read_variance
+from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
 from mapping.layer import Clipping, CrossbarLayer
-from mapping.pieces import Piece
 from mapping.placement import Placement
-from mapping.strips import Noise, build_strips, driver_errors_of
 
 
 class CrossbarNetwork(nn.Module):
@@ -67,19 +65,10 @@ class CrossbarNetwork(nn.Module):
         self.seed = seed = int(seed)
 
         spec = self.placement.array
-
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, spec, seed, self.conditions)
-
-        drivers = driver_errors_of(spec, seed)
-        noise = None
-        if self.conditions.read_noise and spec.device.read_noise is not None:
-            noise = Noise(lambda piece: read_variance(piece, spec, seed, self.conditions), seed)
-        where = next(self.model.parameters(), None)
+        where = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            strips = build_strips(layer.placed, list(pieces), spec, cells, drivers, noise)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
+            layer.load(strips_of_chip(layer.placed, list(pieces), spec, seed, self.conditions, where), seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""

@@ -58,7 +58,7 @@ def place(
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
         )
-        layers[layer.name] = replace(made, signs=_signs(made, array))
+        layers[layer.name] = replace(made, signs=tile_signs(made, array))
     placement = Placement(
         array=array,
         layers=layers,
@@ -69,7 +69,7 @@ def place(
     return calibrate(placement, example_input)
 
 
-def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
+def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
     """The digital bits that the cells of every tile are read with, () where the encoding needs none."""
     signs = []
     for tile in layer.tiles:

@@ -6,9 +6,11 @@ by reasoning, stage by stage (docs/sweeps.md has the table), and a test holds ev
 - dense: the network, its data, [train], the seed, the batch that accuracies are measured with, and whether samples are
   held out for an accuracy floor;
 - compressed: dense, the compression plan (constraints, levels of the array, schedule) and its batch size, purification
-  with its calibration images; with a hardware target, that target and all that options are priced with: the arrays,
-  the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and for power the
-  frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size only;
+  with its calibration images; with compress.train_on, all that placing and simulating read of the imperfections that it
+  names; the content of compress.stuck_map; with a hardware target, that target and all that options are priced with:
+  the arrays, the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and
+  for power the frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size
+  only;
 - placement: compressed, whether its weights may snap to other levels, the shape of the arrays, how weights stand on
   cells, nominal conductances, wires, how inputs are driven, whether there are converters and how their range is found
   (and by which of them, where each has its own), the calibration images;
@@ -35,8 +37,9 @@ from pydantic import TypeAdapter
 from admm import Plan
 from admm.constraints import Budget, Option
 from crossbar import ArraySpec
-from experiments import data
-from experiments.config import Config
+from experiments import data, hardware_loop
+from experiments.config import Compress, Config
+from experiments.plans import compression_plan
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
 from experiments.setup import (
@@ -44,12 +47,13 @@ from experiments.setup import (
     array_spec,
     asked_target,
     baseline_spec,
-    compression_plan,
     device,
-    inputs,
+    network_inputs,
     read_conditions,
+    stuck_input,
 )
 from hwmodels import Device, Library
+from mapping import Conditions
 
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
 STAGES: tuple[Stage, ...] = ("dense", "compressed", "baseline", "placement", "chips", "cost")
@@ -132,24 +136,27 @@ class KeyMaker:
         """
         array, baseline = self.arrays(config)
         dense = _stage("dense", self._dense_values(config))
+        conditions = read_conditions(config, array.device, SILENT)
         compressed = _stage(
             "compressed",
-            {"dense": dense, **self._plan_values(config, array), **self._target_values(config, array, baseline)},
+            {
+                "dense": dense,
+                **self._plan_values(config, array),
+                **_method_values(config.compress),
+                **self._loop_values(config, array, conditions),
+                **self._target_values(config, array, baseline),
+            },
         )
         calibration = config.simulate.calibration_samples
         placed = {"network": compressed, "snap": config.compress.snap, **_placement_values(array, calibration)}
         placement = _stage("placement", placed)
         unpruned = _stage("baseline", {"network": dense, **_placement_values(baseline, calibration)})
-        conditions = read_conditions(config, array.device, SILENT)
+        cells = array.device
         chips = {
             "placement": placement,
-            "device": self._device_values(array.device),
-            "adc_bits": array.adc_bits,
-            "converter_errors": None
-            if array.adc_errors is None
-            else [asdict(array.adc_errors), array.columns_per_converter],
-            "driver_errors": None if array.dac_errors is None else asdict(array.dac_errors),
-            "conditions": [conditions.t_s, conditions.temperature_k, conditions.read_noise],
+            # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
+            "device": self._once("cells", id(cells), lambda: (cells, _device_values(cells)))[1],
+            **_chip_values(array, conditions),
         }
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
@@ -191,7 +198,7 @@ class KeyMaker:
         return {
             "seed": config.seed,
             "network": config.network.name,
-            "files": self._once("files", _flat(config.network), lambda: inputs(config)),
+            "files": self._once("files", _flat(config.network), lambda: network_inputs(config)),
             "data": [section.name, section.train_limit, section.test_limit],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
@@ -234,10 +241,21 @@ class KeyMaker:
             values["rate"] = _placement_values(baseline, samples) if rate is None else rate
         return {**values, "priced": prices, "placed": _placement_values(array, samples)}
 
-    def _device_values(self, cells: Device) -> dict[str, Any]:
-        # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
-        values = self._once("cells", id(cells), lambda: (cells, _DEVICE.dump_python(cells, mode="json")))[1]
-        return {name: value for name, value in values.items() if name not in _TEXT}
+    def _loop_values(self, config: Config, array: ArraySpec, conditions: Conditions) -> dict[str, Any]:
+        """What hardware in the training loop reads: everything that chips do, as far as training is told of it."""
+        section = config.compress
+        values: dict[str, Any] = {}
+        if section.stuck_map is not None:
+            values["stuck"] = stuck_input(config)
+        if section.train_on:
+            seen = hardware_loop.training_array(section, array)
+            values["loop"] = {
+                **_placement_values(seen, config.simulate.calibration_samples),
+                **_chip_values(seen, hardware_loop.training_conditions(section, conditions)),
+                "device": _device_values(seen.device),
+                "chips": section.train_chips,
+            }
+        return values
 
     def _cost_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         section, cells = config.hardware, array.device
@@ -254,8 +272,36 @@ class KeyMaker:
             "t_read_s": array.t_read_s,
             "read_voltage_v": cells.read_voltage_v,
             # Writing is priced from the device's pulses, which its errors and faults decide, where it has any.
-            "writing": None if cells.write_verify is None else self._device_values(cells),
+            "writing": None if cells.write_verify is None else _device_values(cells),
         }
+
+
+def _device_values(cells: Device) -> dict[str, Any]:
+    """Everything of a device but what only people read."""
+    return {name: value for name, value in _DEVICE.dump_python(cells, mode="json").items() if name not in _TEXT}
+
+
+def _method_values(section: Compress) -> dict[str, Any]:
+    """What other methods than plain ADMM read of [compress], beside the plan."""
+    if section.method == "parents":
+        return {"parents": [section.parents, section.rates]}
+    if section.method == "gates":
+        gates = {name: [each.weights, each.gates] for name, each in section.gates.items()}
+        return {
+            "gates": [gates, section.gates_epochs, section.gates_rho, section.gates_alpha, section.gates_lr],
+        }
+    return {}
+
+
+def _chip_values(array: ArraySpec, conditions: Conditions) -> dict[str, Any]:
+    """What simulating chips reads of the converters and drivers, and of when and how warm they are read."""
+    errors = array.adc_errors
+    return {
+        "adc_bits": array.adc_bits,
+        "converter_errors": None if errors is None else [asdict(errors), array.columns_per_converter],
+        "driver_errors": None if array.dac_errors is None else asdict(array.dac_errors),
+        "conditions": [conditions.t_s, conditions.temperature_k, conditions.read_noise],
+    }
 
 
 def _flat(section: Any) -> dict[str, Any]:

@@ -72,6 +72,17 @@ TABLE = {
     "compress.measure": ("share", COMPRESSION),
     "compress.accuracy_floor": (0.9, EVERYTHING),  # it takes its samples from training
     "compress.levels.fc1.kind": ("binary", COMPRESSION),
+    "compress.method": (None, COMPRESSION),  # together with its keys, below
+    "compress.rates": ([3.0, 9.0], COMPRESSION),
+    "compress.parents": (2, COMPRESSION),
+    "compress.gates.fc1.gates": (0.25, COMPRESSION),
+    "compress.gates_epochs": (2, COMPRESSION),
+    "compress.gates_rho": (0.5, COMPRESSION),
+    "compress.gates_alpha": (0.5, COMPRESSION),
+    "compress.gates_lr": (0.5, COMPRESSION),
+    "compress.train_on": (["mismatch"], COMPRESSION),
+    "compress.train_chips": ("epoch", COMPRESSION),
+    "compress.stuck_map": (None, COMPRESSION),  # by content
     "compress.snap": (True, COMPRESSION - {"compressed"}),  # it is read when weights are placed
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
@@ -128,6 +139,8 @@ TABLE = {
     "simulate.read_noise": (False, CHIPS),
 }
 BASE = Config().resolved()
+PARENTS = {"compress.method": "parents", "compress.rates": [2.0, 4.0]}
+GATES = {"compress.method": "gates", "compress.gates.fc1.weights": 0.5}
 AIM = {"compress.target": "arrays", "compress.limit": 14}
 NEEDS = {
     "compress.quantise": {"compress.prune.fc1.filter": 8},
@@ -140,6 +153,10 @@ NEEDS = {
     "compress.step_ratio": {"compress.steps": 2},
     "compress.quantise_steps": {"compress.order": "sequential"},
     "compress.distill_temperature": {"compress.distill": 0.5},
+    "compress.rates": PARENTS,
+    "compress.parents": PARENTS,
+    **{f"compress.gates{key}": GATES for key in (".fc1.gates", "_epochs", "_rho", "_alpha", "_lr")},
+    "compress.train_chips": {"compress.train_on": ["adc"]},
     "compress.target": AIM,
     "compress.limit": AIM,
     "compress.measure": AIM,
@@ -213,6 +230,32 @@ def test_a_target_is_known_by_its_value_and_a_floor_only_where_it_decides():
         )
         == COMPRESSION
     )
+
+
+def test_another_method_is_another_compression():
+    assert changed(PARENTS) == changed(GATES) == COMPRESSION
+
+
+def test_hardware_in_the_loop_ties_compression_to_what_it_sees_of_the_chip():
+    seen = overlaid(BASE, {"compress.train_on": ["mismatch", "adc"]})
+    assert changed({"device.mismatch": 0.5}, seen) == CHIPS | COMPRESSION
+    assert changed({"crossbar.adc_bits": 6}, seen) == CHIPS | COMPRESSION
+    for key, value in (("device.stuck_at_lrs", 0.01), ("simulate.read_noise", False)):
+        assert changed({key: value}, seen) == CHIPS
+    assert changed({"crossbar.r_word_ohm": 1.0}, seen) == PLACING
+    assert changed({"crossbar.r_word_ohm": 1.0}, overlaid(BASE, {"compress.train_on": ["wires"]})) == EVERYTHING - {
+        "dense"
+    }
+
+
+def test_a_map_of_stuck_cells_counts_by_its_content(tmp_path):
+    paths = [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    for path, row in zip(paths, (0, 0, 1), strict=True):
+        path.write_text(f"layer,row,col,value\nfc1,{row},0,1.0\n")
+    base = overlaid(BASE, {"compress.stuck_map": str(paths[0])})
+    assert changed({"compress.stuck_map": str(paths[1])}, base) == NOTHING
+    assert changed({"compress.stuck_map": str(paths[2])}, base) == COMPRESSION
+    assert changed({"compress.stuck_map": str(paths[0])}) == COMPRESSION
 
 
 def test_another_rule_for_the_range_of_inputs_changes_calibration():
