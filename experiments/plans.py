@@ -136,7 +136,14 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
         if choice.pattern is not None:
             made.append(Pattern(choice.pattern_entries or 4, choice.pattern))
         if choice.polarised is not None:
-            made.append(Polarised(choice.polarised, choice.polarised_order or "W", choice.polarised_refresh or 1))
+            made.append(
+                Polarised(
+                    choice.polarised,
+                    choice.polarised_order or array.fragment_order,
+                    choice.polarised_refresh or 1,
+                    choice.polarised_rule or "energy",
+                )
+            )
     except ValidationError as error:
         raise UserError(f"[compress.prune.{name}] {reasons(error)}.") from None
     for key, needs in (
@@ -144,6 +151,7 @@ def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPru
         ("pattern_entries", "pattern"),
         ("polarised_order", "polarised"),
         ("polarised_refresh", "polarised"),
+        ("polarised_rule", "polarised"),
     ):
         if getattr(choice, key) is not None and getattr(choice, needs) is None:
             raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
@@ -238,11 +246,12 @@ def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tup
     assert array.fragment is not None
     own = next((sets for sets in chosen if isinstance(sets, Polarised)), None)
     if own is None:
-        return (*chosen, Polarised(array.fragment))
-    if own.fragment % array.fragment or own.order != "W":
+        return (*chosen, Polarised(array.fragment, array.fragment_order))
+    if own.fragment % array.fragment or own.order != array.fragment_order:
         raise UserError(
             f"compress.prune.{name}.polarised = {own.fragment} in order {own.order!r} does not make fragments of "
-            f"crossbar.fragment = {array.fragment} rows polarised; leave it out, or use a multiple and order 'W'."
+            f"crossbar.fragment = {array.fragment} rows polarised; leave it out, or use a multiple and the order "
+            f"{array.fragment_order!r} of crossbar.fragment_order."
         )
     return chosen
 

@@ -223,7 +223,7 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
     FORMS does (Yuan et al., ISCA 2021).
     """
     if array.encoding == "polarised":
-        array = array.with_(encoding="pair", fragment=None)
+        array = array.with_(encoding="pair", fragment=None, fragment_order="W")
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 from crossbar import ArraySpec, MixedSignsError
+from crossbar.tiling import row_places
 from hwmodels.errors import UserError
 from mapping.calibration import calibrate
+from mapping.lowering import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
 from mapping.tiling import cut
@@ -54,7 +56,7 @@ def place(
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple(cut(live, array.rows, array.weight_cols, array.fragment)),
+            tiles=tuple(cut(live, array.rows, array.weight_cols, array.fragment, _places(geometry, array))),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
         )
@@ -67,6 +69,11 @@ def place(
         network=network,
     )
     return calibrate(placement, example_input)
+
+
+def _places(geometry: Geometry, array: ArraySpec) -> np.ndarray | None:
+    """Where the rows of a layer stand before they are cut into arrays; None: in their own order."""
+    return None if array.fragment_order == "W" else row_places(geometry.weight_shape, array.fragment_order)
 
 
 def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:

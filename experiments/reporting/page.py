@@ -119,7 +119,7 @@ _BOUNDS: dict[str, Callable[[Any], str]] = {
     "pattern": lambda patterns: f"kernels of {plural(patterns, 'pattern')}",
     "polarised": lambda fragment: f"one sign in every fragment of {plural(fragment, 'weight')}",
 }
-_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh")
+_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh", "polarised_rule")
 
 
 def _target_words(section: Mapping[str, Any]) -> str:

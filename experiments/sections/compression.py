@@ -52,6 +52,8 @@ class Prune:
     """Consecutive weights of a filter that must have one sign (a fragment)."""
     polarised_order: Literal["W", "H", "C"] | None = None
     """What runs fastest along a fragment: kernel width (the default), kernel height or channels."""
+    polarised_rule: Literal["energy", "sum"] | None = None
+    """Which sign a fragment gets: that of the larger energy, the exact projection (the default), or that of its sum."""
     polarised_refresh: Count | None = None
     """Updates of the copies between two choices of the fragments' signs; default: 1."""
 

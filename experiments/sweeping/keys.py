@@ -66,16 +66,16 @@ _TEXT = ("name", "technology", "description", "sources", "unverified")
 
 _PLACED_FIELDS = (
     "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_subtraction", "pair_layout",
-    "offset_correction", "fragment", "input_bits", "dac_bits", "signed_inputs", "input_range", "input_percentile",
-    "input_full_scale", "r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm", "both_ends",
-    "unused_rows", "wire_model",
+    "offset_correction", "fragment", "fragment_order", "input_bits", "dac_bits", "signed_inputs", "input_range",
+    "input_percentile", "input_full_scale", "r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm",
+    "both_ends", "unused_rows", "wire_model",
 )  # fmt: skip
 """Fields of an array that placing and calibrating read as they are."""
 _RANGE_FIELDS = ("adc_range", "adc_percentile", "adc_range_per")
 """Those that they read where there are converters."""
 _LEVEL_FIELDS = (
     "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_layout", "offset_correction",
-    "fragment",
+    "fragment", "fragment_order",
 )  # fmt: skip
 """Those that a compression plan can depend on, beside the conductances."""
 _AIM = Budget(options={"chip": (Option(1, 1, 1.0),)}, limit=1.0)

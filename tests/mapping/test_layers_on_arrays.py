@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 import mapping
 from admm import retrain
 from admm.layers import Layer
+from crossbar import LevelGrid
 from hwmodels import Device
 from mapping import Conditions, LayersOnArrays
 
@@ -78,7 +80,8 @@ def test_a_weight_at_a_zero_level_takes_no_cell_and_may_come_back(ideal):
         linear.weight.copy_(torch.tensor([[1.0, 0.0, -1.0, 1.0], [0.0, 1.0, 1.0, -1.0], [-1.0, 1.0, 1.0, 1.0]]))
     network, x = torch.nn.Sequential(linear), torch.rand(6, 4)
     wrap = LayersOnArrays(ideal, x)
-    wrap.prepare(network, {"0": torch.ones(3, 4, dtype=torch.bool)}, {})
+    ternary = LevelGrid(np.array([-1.0, 0.0, 1.0]), np.array(1.0))
+    wrap.prepare(network, {"0": torch.ones(3, 4, dtype=torch.bool)}, {"0": ternary})
     y = wrap(linear)(x)
     assert torch.allclose(y, linear(x), atol=1e-5)
     y.sum().backward()

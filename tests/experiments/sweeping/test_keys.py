@@ -97,6 +97,7 @@ TABLE = {
     "crossbar.pair_layout": ("columns", PLACING),
     "crossbar.offset_correction": ("analog", PLACING),
     "crossbar.fragment": (4, COMPRESSION),  # the baseline, not pruned to one sign, stands on pairs
+    "crossbar.fragment_order": ("C", COMPRESSION),
     "crossbar.signed_inputs": ("twos_complement", PLACING),
     "crossbar.input_range": (None, PLACING),  # together with its number, below
     "crossbar.input_percentile": (99.0, PLACING),
@@ -163,6 +164,7 @@ NEEDS = {
     "compress.accuracy_floor": AIM,
     "crossbar.offset_correction": {"crossbar.encoding": "offset"},
     "crossbar.fragment": {"crossbar.encoding": "polarised"},
+    "crossbar.fragment_order": {"crossbar.encoding": "polarised"},
     "crossbar.input_percentile": {"crossbar.input_range": "percentile", "crossbar.input_percentile": 99.9},
     "crossbar.input_full_scale": {"crossbar.input_range": "fixed", "crossbar.input_full_scale": 1.0},
     "crossbar.adc_percentile": {"crossbar.adc_range": "percentile", "crossbar.adc_percentile": 99.9},
