@@ -28,7 +28,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from admm.constraints import GlobalBudget, Unstructured
-from admm.epoch import Loss, own_randomness, train_epoch
+from admm.epoch import DivergenceError, Loss, own_randomness, train_epoch
 from admm.job import OnEpoch
 from admm.layers import Layer, resolve
 from admm.plan import LayerPlan, Plan
@@ -95,11 +95,17 @@ def prune_jointly(
             if set_epoch is not None:
                 set_epoch(epoch)
             model.train()
-            mean = train_epoch(
-                lambda inputs: functional_call(model, run.gated(), (inputs,)),
-                train, loss, optimiser,
-                device=next(model.parameters()).device, before_step=run.pull, after_step=_nothing,
-            )  # fmt: skip
+            try:
+                mean = train_epoch(
+                    lambda inputs: functional_call(model, run.gated(), (inputs,)),
+                    train, loss, optimiser,
+                    device=next(model.parameters()).device, before_step=run.pull, after_step=_nothing,
+                )  # fmt: skip
+            except DivergenceError as error:
+                raise UserError(
+                    f"Joint pruning, epoch {epoch}: {error}. Try a smaller learning rate or rho; "
+                    "the model given is as it was."
+                ) from None
             if epoch % update_every == 0 or epoch == epochs:
                 run.update()
             rows.append({"epoch": epoch, "loss": mean, **run.residuals()})

@@ -7,7 +7,19 @@ import pytest
 import torch
 
 from experiments import methods, stages
-from experiments.config import Compress, Config, Crossbar, Data, DeviceSection, Gates, LevelSet, Prune, Simulate, Train
+from experiments.config import (
+    Budget,
+    Compress,
+    Config,
+    Crossbar,
+    Data,
+    DeviceSection,
+    Gates,
+    LevelSet,
+    Prune,
+    Simulate,
+    Train,
+)
 from experiments.progress import SILENT
 from experiments.setup import prepare
 from hwmodels.errors import UserError
@@ -135,7 +147,7 @@ def _trained(setup, other):
         ({"method": "gates"}, r'needs \[compress\.gates\.<layer>\]'),
         ({"method": "gates", "gates": {"*": Gates(), "fc1": Gates()}}, '"\\*" alone'),
         ({"method": "gates", "gates": {"fc9": Gates()}}, "Unknown layer 'fc9'"),
-        ({"method": "gates", "gates": {"fc1": Gates()}, "prune": {"*": Prune(filter=2)}}, r"compress\.prune does not go"),
+        ({"method": "gates", "gates": {"*": Gates()}, "prune": {"*": Prune(filter=2)}}, "compress.prune does not go"),
         ({"gates_lr": 0.1}, r"compress\.gates_lr is read with compress\.method = 'gates' only"),
         ({"parents": 2}, r"compress\.parents is read with compress\.method = 'parents' only"),
         ({"method": "parents", "rates": (4.0, 2.0)}, "needs rising compress.rates"),
@@ -148,3 +160,37 @@ def _trained(setup, other):
 def test_keys_that_contradict_the_method_are_refused_before_anything_runs(keys, message):
     with pytest.raises(UserError, match=message):
         _setup(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"prune": {"fc9": Prune(filter=2)}}, "Unknown layer 'fc9'. Did you mean"),
+        ({"levels": {"fc9": LevelSet(kind="binary")}}, "Unknown layer 'fc9'. Did you mean"),
+        ({"budget": {"full*": Budget(keep=0.5)}}, r"Unknown layer 'full\*'"),
+        ({"prune": {"fc2": Prune(filter=11)}}, r"Layer 'fc2': Filter.* asks for 11 groups, but the layer has 10"),
+        ({"budget": {"*": Budget(kind="filter", keep=3, floor=2)}}, "leaves less than floor = 2 groups"),
+        ({"target": "arrays", "limit": 1}, "is impossible; the smallest arrays"),
+        ({"prune": {"fc1": Prune(polarised=8)}, "levels": {"fc1": LevelSet(kind="cluster", count=4)}, "snap": True},
+         "Layer 'fc1': Polarised needs levels above and below zero"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_runs(keys, message):
+    with pytest.raises(UserError, match=message):
+        _setup(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"lr": 1e20, "optimizer": "sgd", "quantise": False, "prune": {"fc1": Prune(filter=8)}},
+         r"Stage 'admm', epoch 1: .* Try a smaller learning rate"),
+        ({"method": "gates", "gates": {"*": Gates()}, "gates_lr": 1e20}, r"Joint pruning, epoch 1: .* smaller"),
+    ],
+)  # fmt: skip
+def test_training_that_diverges_says_where_and_leaves_the_dense_network_alone(keys, message, tmp_path):
+    setup = _setup(**keys)
+    before = {name: value.clone() for name, value in setup.network.state_dict().items()}
+    with pytest.raises(UserError, match=message):
+        stages.compress(setup, setup.network, tmp_path, SILENT)
+    assert all(torch.equal(value, before[name]) for name, value in setup.network.state_dict().items())
