@@ -67,7 +67,8 @@ def gate_numbers(section: Compress) -> tuple[Any, Any]:
     """`weights` and `gates` of `prune_jointly`: by layer, or one number each where only "*" is named."""
     if list(section.gates) == ["*"]:
         return section.gates["*"].weights, section.gates["*"].gates
-    return tuple({name: getattr(each, key) for name, each in section.gates.items()} for key in ("weights", "gates"))
+    weights = {name: each.weights for name, each in section.gates.items()}
+    return weights, {name: each.gates for name, each in section.gates.items()}
 
 
 def _gated(
@@ -78,7 +79,7 @@ def _gated(
     found = checkpoint.load(folder, name=GATED)
     if found is None:
         weights, gates = gate_numbers(section)
-        options = {"rho": section.gates_rho, "alpha": section.gates_alpha, "lr": section.gates_lr}
+        options: dict[str, Any] = {"rho": section.gates_rho, "alpha": section.gates_alpha, "lr": section.gates_lr}
         epochs = section.gates_epochs or 10
         with progress.task("Pruning by gates", epochs) as task:
             made = prune_jointly(

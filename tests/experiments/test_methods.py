@@ -1,4 +1,4 @@
-"""The methods of compression from a configuration, on a few hundred digits."""
+"""The methods of compression from a configuration, on a hundred digits."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def _setup(**keys):
     return prepare(
         Config(
             seed=2,
-            data=Data(train_limit=200, test_limit=100),
+            data=Data(train_limit=120, test_limit=60),
             train=Train(epochs=2, batch_size=32, lr=5e-3),
             compress=section,
             crossbar=Crossbar(rows=32, cols=32),
@@ -67,7 +67,7 @@ def test_gates_prune_weights_and_whole_outputs_and_are_not_done_twice(tmp_path):
     weight = made.model.get_submodule("fc1").weight
     assert int((weight != 0).sum()) <= round(0.2 * weight.numel())
     assert int((weight != 0).any(dim=1).sum()) <= weight.shape[0] // 2
-    assert (made.model.get_submodule("fc2").weight != 0).all()
+    assert made.masks["fc2"].all()
     # What gates left is read again, and all the rest repeats bit for bit.
     calls = []
     before = methods.prune_jointly
@@ -106,7 +106,7 @@ def test_a_search_over_parents_ends_at_the_sets_own_budget(tmp_path):
 
 def test_training_on_noisy_arrays_repeats_bit_for_bit_after_an_interruption(tmp_path):
     keys = {
-        "train_on": ("mismatch", "adc"), "finish_epochs": 2, "retrain_epochs": 1, "admm_epochs": 1,
+        "train_on": ("mismatch",), "finish_epochs": 2, "retrain_epochs": 1, "admm_epochs": 1,
         "levels": {"fc2": LevelSet(kind="binary")},
     }  # fmt: skip
     setup = _setup(**keys)

@@ -99,9 +99,9 @@ def test_ideal_arrays_equal_the_quantised_network(network, polarised, images, id
 
 
 def test_a_network_polarised_in_one_order_does_not_fit_another(network, polarised, images, ideal):
-    fitting = polarised(network, 3, "C")
+    fitting = polarised(network, 3, "H")
     spec = ideal.with_(encoding="polarised", fragment=3)
-    mapping.place(fitting, spec.with_(fragment_order="C"), images)
+    mapping.place(fitting, spec.with_(fragment_order="H"), images)
     with pytest.raises(UserError, match="hold weights of both signs"):
         mapping.place(fitting, spec, images)
 
