@@ -10,18 +10,20 @@ import numpy as np
 from torch import nn
 
 from crossbar import ArraySpec, MixedSignsError
+from crossbar.tiling import row_places
 from hwmodels.errors import UserError
 from mapping import folding, freeing
 from mapping.array_choice import check_spares, specs_of
 from mapping.calibration import calibrate as measured
 from mapping.calibration import input_ranges
 from mapping.inputs import Arguments, Inputs
+from mapping.lowering import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
 from mapping.preparing import prepare, ties
 from mapping.repacking import repacked
 from mapping.sharing import Sharing, share_arrays
-from mapping.tiling import cut
+from mapping.tiling import Tile, cut
 from mapping.trace import DigitalLayer, TracedLayer, trace
 
 
@@ -97,14 +99,12 @@ def place(
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple(
-                (repacked if repack else cut)(live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment)
-            ),
+            tiles=tuple(_tiles(live, own, geometry, (spare_rows, spare_cols), repack=repack)),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
             array=None if own == array else own,
         )
-        layers[layer.name] = replace(made, signs=_signs(made, own))
+        layers[layer.name] = replace(made, signs=tile_signs(made, own))
     placement = Placement(
         array=array,
         layers=share_arrays(layers, specs, share),
@@ -118,7 +118,19 @@ def place(
     return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 
 
-def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
+def _tiles(
+    live: np.ndarray, array: ArraySpec, geometry: Geometry, spares: tuple[int, int], *, repack: bool
+) -> list[Tile]:
+    """The tiles of a layer; spares: word lines and weight columns of every array that stay free."""
+    rows, cols = array.rows - spares[0], array.weight_cols - spares[1]
+    if repack:
+        return repacked(live, rows, cols, array.fragment)
+    in_order = array.fragment_order == "W"
+    places = None if in_order else row_places(geometry.weight_shape, array.fragment_order)
+    return cut(live, rows, cols, array.fragment, places)
+
+
+def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
     """The digital bits that the cells of every tile are read with, () where the encoding needs none."""
     signs = []
     for tile in layer.tiles:
