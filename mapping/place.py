@@ -74,7 +74,8 @@ def place(
     """
     original, masks, grids = _parts(model)
     # Folding and freeing change weights in place; only where neither happens the copy may share them.
-    network, example = prepare(original, lend=not (fold_batch_norm or free_unused)), Arguments.of(example_input)
+    changed = fold_batch_norm or (free_unused and freeing.has_holes(original))
+    network, example = prepare(original, lend=not changed), Arguments.of(example_input)
     folded = folding.fold_batch_norm(network, example, grids) if fold_batch_norm else ()
     notes: list[str] = []
     if free_unused:
