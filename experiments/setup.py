@@ -128,7 +128,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     )
     read_start(config, network)
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    pricing.check_layers(layer.name for layer in trace(mapping.prepare(network), calibration[:2]).layers)
     if config.hardware.frame_rate_hz is not None:
         # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
         pricing.check_rate(mapping.place(network, baseline, calibration).tiles)

@@ -75,10 +75,9 @@ def sentence(lost: Lost, decimals: int) -> str:
         "error comes on top of those above it, in the order in which a signal meets them."
     )
     if lost["alone"]:
-        said += (
-            f" Alone on ideal arrays they lose {points(after, decimals)} points in all, together "
-            f"{points(after + more, decimals)}: the difference is how they interact."
-        )
+        apart, together = points(after, decimals), points(after + more, decimals)
+        said += f" Alone on ideal arrays they come to {apart} points in all, together to {together}"
+        said += "." if apart == together else ": the difference is how they interact."
     return said
 
 
