@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import mapping
-from admm import Plan, Schedule
+from admm import Compressed, Plan, Schedule
 from admm.constraints import (
     NM,
     ArrayColumn,
@@ -60,6 +60,9 @@ from mapping.trace import trace
 
 HELD_OUT = 0.1
 """Share of the training samples that an accuracy floor is measured on; nothing is trained on them."""
+
+
+_COMPRESSED = Path("state/compressed")  # where a run folder keeps its compressed network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +126,9 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         seed=config.seed,
         weights=config.network.weights,
     )
+    read_start(config, network)
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    pricing.check_layers(layer.name for layer in trace(mapping.prepare(network), calibration[:2]).layers)
     if config.hardware.frame_rate_hz is not None:
         # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
         pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
@@ -168,8 +172,15 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
-    The weights file, and the source file of a user's own network (not what that imports in turn).
+    The weights file, the source file of a user's own network (not what that imports in turn), and the compressed
+    network that another run starts from.
     """
+    start = start_digest(config)
+    return {**network_files(config), **({} if start is None else {"compressed network to start from": start})}
+
+
+def network_files(config: Config) -> dict[str, str]:
+    """SHA-256 of the files that the dense network comes from."""
     weights = config.network.weights
     named = {"weights file": Path(weights) if weights else None}
     if ":" in config.network.name:
@@ -177,6 +188,26 @@ def inputs(config: Config) -> dict[str, str]:
     return {
         what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in named.items() if path and path.is_file()
     }
+
+
+def start_digest(config: Config) -> str | None:
+    """SHA-256 of what compress.start names (its index holds the checksum of the weights); None where it names none."""
+    if config.compress.start is None:
+        return None
+    path = Path(config.compress.start) / _COMPRESSED / "compressed.json"
+    if not path.is_file():
+        raise UserError(
+            f"compress.start = {config.compress.start!r}: there is no {path}. It takes the folder of a finished run."
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_start(config: Config, network: nn.Module) -> Compressed | None:
+    """The compressed network that compress.start names; UserError where there is none, or of another architecture."""
+    if config.compress.start is None:
+        return None
+    start_digest(config)
+    return Compressed.load(Path(config.compress.start) / _COMPRESSED, network)
 
 
 def device(config: Config) -> Device:

@@ -21,7 +21,7 @@ from admm import Compressed, purify
 from admm.history import Masks, per_layer
 from experiments import training
 from experiments.progress import Progress
-from experiments.setup import Setup
+from experiments.setup import Setup, read_start
 from experiments.targeting import floor_search
 from experiments.waterfall import Errors, reduced
 from hwmodels import Estimate
@@ -105,15 +105,18 @@ def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress)
 
 
 def _compress_once(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
+    earlier = read_start(setup.config, network)
     with progress.task("Compressing", setup.compression_epochs) as task:
         return admm.compress(
-            network,
+            earlier.model if earlier else network,
             setup.plan,
             progress.track(setup.compression_batches(), "epoch"),
             test_accuracy(setup),
             seed=setup.config.seed,
             checkpoint_dir=folder / "checkpoint",
             on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
+            masks=earlier.masks if earlier else None,
+            teacher=network if earlier else None,
             cost=_tiles(setup),
         )
 

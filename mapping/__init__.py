@@ -5,5 +5,7 @@ from mapping.converter_bits import lossless_bits as lossless_bits
 from mapping.hardware_aware import HardwareAware as HardwareAware
 from mapping.hardware_aware import wrap as wrap
 from mapping.network import CrossbarNetwork as CrossbarNetwork
+from mapping.onnx import from_onnx as from_onnx
 from mapping.place import place as place
 from mapping.placement import Placement as Placement
+from mapping.preparing import prepare as prepare

@@ -19,15 +19,16 @@ from hwmodels.errors import UserError
 from mapping.cells import programmed
 from mapping.conditions import Conditions
 from mapping.converters import strip_converter
+from mapping.inputs import Inputs
 from mapping.pieces import Piece
 from mapping.place import place
 from mapping.placement import LayerPlacement, Placement
+from mapping.rewriting import rewritable
 from mapping.strips import PlacedStrip, build_strips, driver_errors_of, unit_conductance
-from mapping.trace import Inputs
 
 
 class HardwareAware(nn.Module):
-    """A network whose Conv2d and Linear layers compute on arrays while it is trained.
+    """A network whose convolutions and linear layers compute on arrays while it is trained.
 
     model: the network; its parameters are this module's, so an optimiser of either trains both. placement: where its
     weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed until `calibrate` takes them
@@ -50,8 +51,9 @@ class HardwareAware(nn.Module):
     ) -> None:
         """Take over a network and its placement; recalibrate on the example at every so many training calls."""
         super().__init__()
-        if placement.array.adc_bits is not None and any(
-            layer.calibration.adc_full_scale_s <= 0 for layer in placement.layers.values()
+        if any(
+            placement.spec_of(layer).adc_bits is not None and layer.calibration.adc_full_scale_s <= 0
+            for layer in placement.layers.values()
         ):
             raise UserError("The example inputs drove some layer with zeros only, so its converters have no range.")
         self.model = model
@@ -63,7 +65,8 @@ class HardwareAware(nn.Module):
 
     def calibrate(self, example_input: Inputs) -> None:
         """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
-        self.placement = place(self.model, self.placement.array, example_input)
+        own = {name: layer.array for name, layer in self.placement.layers.items() if layer.array is not None}
+        self.placement = place(self.model, self.placement.array, example_input, arrays=own, free_unused=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, its placed layers on arrays."""
@@ -85,7 +88,7 @@ class HardwareAware(nn.Module):
         try:
             for name, module in layers.items():
                 placed = self.placement.layers[name]
-                module.forward = partial(_compute, module, placed, self.placement.array, strips[name], chip)
+                module.forward = partial(_compute, module, placed, self.placement.spec_of(placed), strips[name], chip)
             yield
         finally:
             for module in layers.values():
@@ -93,16 +96,15 @@ class HardwareAware(nn.Module):
 
     @torch.no_grad()
     def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
-        spec = self.placement.array
-
         def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, spec, chip, Conditions())
+            return programmed(piece, self.placement.spec_of(piece.layer), chip, Conditions())
 
         now = {name: _with_weights(self.placement.layers[name], module) for name, module in layers.items()}
         pieces = replace(self.placement, layers=now).pieces()
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
+            spec = self.placement.spec_of(now[name])
             built = build_strips(now[name], list(members), spec, cells, driver_errors_of(spec, chip))
             found[name] = [strip.to(where) for strip in built]
         return found
@@ -122,14 +124,21 @@ def wrap(
         raise UserError(
             f"calibrate_every must be at least 1 training call, or None for never, not {calibrate_every!r}."
         )
-    placement = place(model, array, example_input)
+    hidden = rewritable(model)
+    if hidden:
+        raise UserError(
+            f"Layer {hidden[0]!r} is a {type(model.get_submodule(hidden[0])).__name__}, which holds several matrices; "
+            "wrap mapping.prepare(model), which has a layer for each, and train that."
+        )
+    placement = place(model, array, example_input, free_unused=False)
     return HardwareAware(model, placement, seed=seed, example_input=example_input, calibrate_every=calibrate_every)
 
 
 def _with_weights(placed: LayerPlacement, module: nn.Module) -> LayerPlacement:
     """The layer with the levels nearest to its module's weights."""
     assert isinstance(module.weight, Tensor)
-    matrix = to_matrix(module.weight.detach().cpu(), placed.geometry.groups).double().numpy()
+    geometry = placed.geometry
+    matrix = to_matrix(geometry.lowered(module.weight.detach().cpu()), geometry.groups).double().numpy()
     if not np.isfinite(matrix).all():
         raise UserError(f"Weights of layer {placed.name!r} are not finite; the training has diverged.")
     return replace(placed, index=placed.grid.index(matrix))
@@ -141,7 +150,7 @@ def _compute(
     """What `mapping.layer.CrossbarLayer` computes, with a backward pass."""
     geometry, shape, calibration = placed.geometry, placed.shape, placed.calibration
     assert isinstance(module.weight, Tensor)
-    unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
+    unbatched = geometry.unbatched(input)
     x = input.unsqueeze(0) if unbatched else input
     geometry.require(x, placed.name)
     unit, twos = unit_conductance(spec), spec.twos_complement(calibration.signed)
@@ -153,8 +162,8 @@ def _compute(
     # A weight of `scale` stands on full_scale / unit of conductance.
     scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
-    latent = to_matrix(module.weight, shape.groups) / scale[:, None, :]
-    latent = latent * torch.from_numpy(placed.live).to(x.device)
+    latent = to_matrix(geometry.lowered(module.weight), shape.groups) / scale[:, None, :]
+    latent = latent * torch.from_numpy(placed.live.copy()).to(x.device)
     total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
     for at in strips:
         reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)

@@ -97,6 +97,8 @@ class Budget:
 class Compress:
     """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
 
+    start: str | None = None
+    """Folder of a finished run whose compressed network to go on from: its weights, and what it has pruned stays so."""
     order: Literal["joint", "sequential", "quantise-first"] = "joint"
     """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left;
     quantise-first: the other way round, pruning with the weights on their levels."""

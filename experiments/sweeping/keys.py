@@ -46,8 +46,9 @@ from experiments.setup import (
     baseline_spec,
     compression_plan,
     device,
-    inputs,
+    network_files,
     read_conditions,
+    start_digest,
 )
 from hwmodels import Device, Library
 
@@ -228,7 +229,7 @@ class KeyMaker:
         return {
             "seed": config.seed,
             "network": config.network.name,
-            "files": self._once("files", _flat(config.network), lambda: inputs(config)),
+            "files": self._once("files", _flat(config.network), lambda: network_files(config)),
             "data": [section.name, section.train_limit, section.test_limit],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
@@ -250,7 +251,12 @@ class KeyMaker:
             "plan", named, lambda: digest(_PLAN.dump_python(compression_plan(config, array, shared), mode="json"))
         )
         purify = None if section.purify is None else [section.purify, config.simulate.calibration_samples]
-        return {"plan": plan, "batch_size": section.batch_size or config.train.batch_size, "purify": purify}
+        return {
+            "plan": plan,
+            "start": self._once("start", section.start, lambda: start_digest(config)),
+            "batch_size": section.batch_size or config.train.batch_size,
+            "purify": purify,
+        }
 
     def _target_values(self, config: Config, array: ArraySpec, baseline: ArraySpec) -> dict[str, Any]:
         target, section = asked_target(config), config.compress

@@ -21,6 +21,7 @@ from experiments.reporting import report
 from experiments.run_folder import RunFolder
 from experiments.setup import array_spec, prepare
 from experiments.stages import device_seed
+from experiments.sweeping.keys import KeyMaker
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
@@ -319,6 +320,27 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path):
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_a_compression_goes_on_from_another_run(finished, tmp_path):
+    """Its weights are where ADMM starts, and what it pruned stays pruned; another start is another run."""
+    path, first, record = finished
+    flags = ["--compress.start", str(first), "--compress.prune.fc1.column", "32", "--compress.admm_epochs", "1"]
+    out = tmp_path / "out"
+    assert cli.command(["run", str(path), "--out", str(out), "--quiet", *flags]) == 0
+    network = prepare(configuration.load(path), "small", SILENT).network
+    earlier, later = (Compressed.load(folder / "state" / "compressed", network) for folder in (first, out))
+    for name, mask in later.masks.items():
+        assert not (mask & ~earlier.masks[name]).any()
+    assert int(later.masks["fc1"].any(dim=0).sum()) == 32
+    assert later.masks["conv1"].equal(earlier.masks["conv1"])
+    made = json.loads((out / "result.json").read_text())
+    assert made["accuracy"]["dense"] == record["accuracy"]["dense"]
+    loaded = configuration.load(path)
+    loaded = replace(loaded, compress=replace(loaded.compress, start=str(first)))
+    assert KeyMaker().keys(loaded).compressed != KeyMaker().keys(configuration.load(path)).compressed
+    assert KeyMaker().keys(loaded).dense == KeyMaker().keys(configuration.load(path)).dense
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_converters_that_err_run_end_to_end(finished, tmp_path):
     """By flags over the small run: errors drawn, ranges per converter, two's complement, and all of it reported."""
     path, _, record = finished
@@ -418,6 +440,7 @@ def test_chips_are_read_under_the_configured_conditions(tmp_path):
         ("[compress.prune.fc1]\nbalanced = 129", r"^\[compress\.prune\.fc1\] live = 129 .* rows = 128"),
         ("[compress.prune.fc1]\nn_m_axis = 'rows'", r"compress\.prune\.fc1\.n_m_axis .* give n_m as well"),
         ("[compress.prune.fc1]\npolarised_refresh = 2", "give polarised as well"),
+        ("[compress]\nstart = 'nowhere'", "compress.start = 'nowhere': there is no .*finished run"),
         ("[compress.budget.'fc9*']\nkeep = 0.5", r"fc9\*"),
         ("[compress.budget.'fc*']\nkind = 'filter'\nkeep = 1", "leaves less than floor = 1"),
         ("[crossbar]\nslices = 9", "weight levels"),

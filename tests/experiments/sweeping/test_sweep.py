@@ -119,7 +119,8 @@ def test_a_sweep_over_cost_only_trains_and_simulates_nothing_again(sweep_file, t
 
 def test_prices_in_bulk_are_those_of_the_points_by_themselves(sweep_file, tmp_path, shared_store, monkeypatch):
     swept(sweep_file(GRID), tmp_path / "first", store=shared_store)
-    section = '[sweep]\n"crossbar.t_read_s" = [5e-8, 1.3e-7]\n"crossbar.cols_per_adc" = [7, 64]\n"hardware.frame_rate_hz" = [50.0, 1e9]'
+    section = '[sweep]\n"crossbar.t_read_s" = [5e-8, 1.3e-7]\n"crossbar.cols_per_adc" = [7, 64]'
+    section += '\n"hardware.frame_rate_hz" = [50.0, 1e9]'
     path = sweep_file(section, "bulk.toml")
     bulk = swept(path, tmp_path / "bulk", store=shared_store)
     assert (bulk["status"] == "failed").sum() == 4  # the rate that no chip reaches
