@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from admm.compressed import Compressed
-from admm.paths import Paths, added, keeps_constants, weight_by_input
+from crossbar.paths import Paths, weight_by_input
+from crossbar.unused import Removal
 from hwmodels.errors import UserError
 
 Evaluate = Callable[[nn.Module], float]
@@ -73,7 +74,9 @@ def purify(compressed: Compressed, example: Tensor, evaluate: Evaluate, budget: 
     run.largest(run.leftover_constants(), floor, "constant")
     threshold = run.largest(run.weak(), floor, "weak")
     removed = pd.DataFrame(run.removed, columns=["layer", "cause", "filters", "channels", "weights"])
-    return Purified(replace(compressed, model=model, masks=run.masks), removed, (before, run.accuracy()), threshold)
+    return Purified(
+        replace(compressed, model=model, masks=run.removal.masks), removed, (before, run.accuracy()), threshold
+    )
 
 
 def remove_unused(model: nn.Module, masks: Mapping[str, Tensor], example: Tensor) -> dict[str, Tensor]:
@@ -83,15 +86,16 @@ def remove_unused(model: nn.Module, masks: Mapping[str, Tensor], example: Tensor
     """
     run = _Purification(Paths(model, example), {name: mask.clone() for name, mask in masks.items()}, lambda m: 0.0)
     run.unused("unused")
-    return run.masks
+    return run.removal.masks
 
 
 class _Purification:
     """A purification under way: graph, masks, and what has been removed."""
 
     def __init__(self, paths: Paths, masks: dict[str, Tensor], evaluate: Evaluate) -> None:
-        self.paths, self.masks, self.evaluate = paths, masks, evaluate
-        self.layers = [name for name in paths.layers if name in masks]
+        self.paths, self.evaluate = paths, evaluate
+        self.removal = Removal(paths, masks)
+        self.layers = self.removal.layers
         self.removed: list[tuple[str, str, int, int, int]] = []
 
     def accuracy(self) -> float:
@@ -104,42 +108,8 @@ class _Purification:
     def unused(self, cause: str) -> None:
         """Exact removals until there are none left."""
         before = self._shape()
-        while self._free_channels() or self._free_filters():
-            pass
+        self.removal.free_all()
         self._tell(before, cause)
-
-    def _free_channels(self) -> bool:
-        """Take constant inputs out of the layers that read them; whether there were any."""
-        constants = self.paths.constants()
-        for name in self.layers:
-            module = self.paths.module(name)
-            constant = self.paths.inputs_of(name, constants)
-            bias = cast("nn.Parameter | None", module.bias)
-            gone = constant == 0
-            if keeps_constants(module) and bias is not None:
-                gone = ~constant.isnan()
-            live = (weight_by_input(module) != 0).any(3).any(1).reshape(-1).cpu()
-            gone &= live
-            if not bool(gone.any()):
-                continue
-            if bias is not None:
-                folded = added(module, constant.masked_fill(~gone, 0)).sum(1)
-                bias.add_(folded.to(bias.device, bias.dtype))
-            self._drop_channels(name, gone)
-            return True  # what follows reads other constants now
-        return False
-
-    def _free_filters(self) -> bool:
-        """Drop filters that nobody reads; whether there were any."""
-        changed = False
-        for name, needed in self.paths.needed().items():
-            module = self.paths.module(name)
-            weight = cast(Tensor, module.weight)
-            live = (weight != 0).flatten(1).any(1).cpu()
-            if name in self.masks and bool((live & ~needed).any()):
-                self._drop_filters(name, live & ~needed)
-                changed = True
-        return changed
 
     def leftover_constants(self) -> list[Weak]:
         """Dead filters whose constant still occupies a channel somewhere, the smallest constant first."""
@@ -203,35 +173,16 @@ class _Purification:
                 w = weight_by_input(module)
                 gone = torch.zeros(w.shape[0] * w.shape[2], dtype=torch.bool)
                 gone[each.number] = True
-                self._drop_channels(each.layer, gone)
+                self.removal.drop_channels(each.layer, gone)
                 continue
             gone = torch.zeros(cast(Tensor, module.weight).shape[0], dtype=torch.bool)
             gone[each.number] = True
-            self._drop_filters(each.layer, gone)
+            self.removal.drop_filters(each.layer, gone)
             norm = self.paths.norm_after(each.layer)
             if norm is not None:
                 cast(Tensor, norm.weight)[each.number] = 0
                 cast(Tensor, norm.bias)[each.number] = 0
-        while self._free_channels() or self._free_filters():
-            pass
-
-    def _drop_channels(self, name: str, gone: Tensor) -> None:
-        weight = cast(Tensor, self.paths.module(name).weight)
-        groups = int(getattr(self.paths.module(name), "groups", 1))
-        dead = gone.reshape(groups, 1, -1).expand(-1, weight.shape[0] // groups, -1).reshape(weight.shape[:2])
-        self._kill(name, dead.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2)).expand(weight.shape))
-
-    def _drop_filters(self, name: str, gone: Tensor) -> None:
-        module = self.paths.module(name)
-        weight, bias = cast(Tensor, module.weight), cast("nn.Parameter | None", module.bias)
-        self._kill(name, gone.reshape(-1, *[1] * (weight.ndim - 1)).expand(weight.shape))
-        if bias is not None:
-            bias.masked_fill_(gone.to(bias.device), 0)
-
-    def _kill(self, name: str, dead: Tensor) -> None:
-        weight = cast(Tensor, self.paths.module(name).weight)
-        weight.masked_fill_(dead.to(weight.device), 0)
-        self.masks[name] &= ~dead.to(self.masks[name].device)
+        self.removal.free_all()
 
     def _shape(self) -> dict[str, tuple[int, int, int]]:
         """Live filters, channels and weights of every layer."""
@@ -250,11 +201,11 @@ class _Purification:
 
     def _snapshot(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         state = {name: value.clone() for name, value in self.paths.model.state_dict().items()}
-        return state, {name: mask.clone() for name, mask in self.masks.items()}
+        return state, {name: mask.clone() for name, mask in self.removal.masks.items()}
 
     def _restore(self, kept: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
         self.paths.model.load_state_dict(kept[0])
-        self.masks = {name: mask.clone() for name, mask in kept[1].items()}
+        self.removal.masks = {name: mask.clone() for name, mask in kept[1].items()}
 
 
 def _scored(name: str, kind: str, strength: Tensor, emptiness: Tensor | None = None) -> list[Weak]:

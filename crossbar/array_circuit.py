@@ -24,7 +24,7 @@ class ArrayCircuit:
     wiring: Wiring
 
 
-def circuit(g: np.ndarray, spec: ArraySpec, lines: slice = slice(None)) -> ArrayCircuit:
+def circuit(g: np.ndarray, spec: ArraySpec, lines: slice | np.ndarray = slice(None)) -> ArrayCircuit:
     """The circuit of cells g (rows, cols) [S] on word and bit lines 0, 1, … of an array of the spec's size.
 
     lines: the word lines of g that are driven. A bit line runs on to the read-out below the array's last row, so the
@@ -55,7 +55,7 @@ def circuit(g: np.ndarray, spec: ArraySpec, lines: slice = slice(None)) -> Array
     )
 
 
-def behind_wires(g: np.ndarray, spec: ArraySpec, lines: slice = slice(None)) -> np.ndarray:
+def behind_wires(g: np.ndarray, spec: ArraySpec, lines: slice | np.ndarray = slice(None)) -> np.ndarray:
     """The conductances that turn word-line voltages into bit-line currents exactly, `v @ g_eff`, of the shape of g.
 
     g: (rows, cols) [S]; lines: the word lines that are driven, the only rows of the result that have a meaning; see

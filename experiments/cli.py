@@ -34,7 +34,12 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
   sweep CONFIG --out DIR [--workers N | --scheduler ADDRESS] [--store DIR] [--retry-failed]
                         the same for every point of the file's [sweep], its work shared; interrupted, it goes on
   store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
-  report DIR            write the report of a finished run again
+  report DIR [DIR …]    the page of a finished run, of a sweep, or of several runs beside each other [--out DIR]
+  explain DIR [KEY]     how a number of a run came about, down to counts × printed values × sources (--json)
+  compare A B …         runs, SWEEP:POINT, configurations and published tables on the same axes, differences first
+                        [--out FILE.html] [--csv FILE.csv]
+  serve DIR [--port N]  the folder's runs and sweeps in the browser, as they go on; read-only, on this machine alone
+  doctor [--json]       check this installation with cases whose answers are known, within a minute
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
                         one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
@@ -104,7 +109,11 @@ def _dispatch(args: list[str]) -> int:
         "compress": _compress,
         "sweep": _sweep,
         "store": _store,
+        "serve": _serve,
+        "doctor": _doctor,
         "report": _report,
+        "explain": _explain,
+        "compare": _compare_results,
         "estimate": _estimate,
         "netlist": _netlist,
         "devices": _devices,
@@ -175,15 +184,9 @@ def _print_answer(result: dict[str, Any], out: Path) -> None:
 
 
 def _report(args: list[str]) -> int:
-    folder = _one_name(args, "report DIR", "the folder of a finished run")
-    if folder is None:
-        raise UserError("Which run? ohmweave report DIR, where DIR is the folder of a finished run.")
-    from experiments.reporting import report
+    from experiments.commands import report_command
 
-    result = report.load(folder)
-    report.write(result, report.load_tables(folder), Path(folder), formats=result["config"]["report"]["figures"])
-    _print_answer(result, Path(folder))
-    return 0
+    return report_command.run(args)
 
 
 def _sweep(args: list[str]) -> int:
@@ -196,6 +199,30 @@ def _store(args: list[str]) -> int:
     from experiments.commands import sweep_command
 
     return sweep_command.store(args)
+
+
+def _explain(args: list[str]) -> int:
+    from experiments.commands import explain_command
+
+    return explain_command.run(args)
+
+
+def _compare_results(args: list[str]) -> int:
+    from experiments.commands import compare_command
+
+    return compare_command.run(args)
+
+
+def _serve(args: list[str]) -> int:
+    from experiments.commands import serve_command
+
+    return serve_command.run(args)
+
+
+def _doctor(args: list[str]) -> int:
+    from experiments.commands import doctor_command
+
+    return doctor_command.run(args)
 
 
 def _estimate(args: list[str]) -> int:

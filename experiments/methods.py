@@ -17,7 +17,7 @@ from admm.parents import search
 from admm.relax import relaxed_plan
 from experiments.config import Compress
 from experiments.progress import Progress
-from experiments.setup import Setup
+from experiments.setup import Setup, read_start
 from hwmodels import atomic
 
 GATED, CANDIDATES = "gated", "parents.csv"
@@ -45,11 +45,20 @@ def compressed(
         )  # fmt: skip
         atomic.write(folder / CANDIDATES, found.candidates.to_csv(index=False))
         return found.results[section.rates[-1]]
-    masks = None
+    start, masks, teacher = network, None, None
     if section.method == "gates":
-        network, masks = _gated(setup, network, batches, folder, progress)
+        start, masks = _gated(setup, network, batches, folder, progress)
+    elif (earlier := read_start(setup.config, network)) is not None:
+        start, masks, teacher = earlier.model, earlier.masks, network
     return admm.compress(
-        network, setup.plan, batches, evaluate, checkpoint_dir=folder / "checkpoint", masks=masks, **given
+        start,
+        setup.plan,
+        batches,
+        evaluate,
+        checkpoint_dir=folder / "checkpoint",
+        masks=masks,
+        teacher=teacher,
+        **given,
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any
 from torch import nn
 
 from admm import Compressed
-from experiments import record, stages
+from experiments import record, stages, waterfall
 from experiments.config import Config
+from experiments.outcome import Outcome
 from experiments.progress import Progress
-from experiments.record import Outcome
 from experiments.reporting import report
 from experiments.run_folder import RESULT, RunFolder
 from experiments.setup import Setup, inputs, prepare
@@ -29,7 +29,7 @@ from hwmodels import Estimate
 from hwmodels.errors import UserError
 from mapping import Placement
 
-SECONDS, SEEDS = "state/seconds.json", "state/seeds.json"
+SECONDS, SEEDS, WATERFALL = "state/seconds.json", "state/seeds.json", "state/waterfall.json"
 DENSE, COMPRESSED = "state/dense/done.json", "state/compressed/done.json"
 TRIED = f"state/compressed/{floor_search.TRIED}"
 
@@ -51,13 +51,16 @@ def run(config: Config, out: Path, *, name: str, command: str, progress: Progres
         placement = _place(setup, folder, compressed, progress)
         quantised = _quantised(setup, folder, compressed, placement, progress)
         seeds = _simulate(setup, folder, placement, progress)
+        accuracy = {"dense": dense.accuracy, "pruned": compressed.stages["pruned"], "quantised": quantised}
+        lost = _waterfall(setup, folder, placement, dense.network, accuracy, seeds, progress)
         baseline, cost = _price(setup, folder, dense.network, placement, progress)
         outcome = Outcome(
-            accuracy={"dense": dense.accuracy, "pruned": compressed.stages["pruned"], "quantised": quantised},
+            accuracy=accuracy,
             training=dense.history,
             compressed=compressed,
             placement=placement,
             seeds=seeds,
+            waterfall=lost,
             baseline=baseline,
             cost=cost,
             seconds=folder.read(SECONDS) or {},
@@ -165,6 +168,43 @@ def _simulate(setup: Setup, folder: RunFolder, placement: Placement, progress: P
             folder.write(SEEDS, done)
             task.advance(detail=f"accuracy {100 * chip['accuracy']:.2f} %")
     return done
+
+
+def _waterfall(
+    setup: Setup,
+    folder: RunFolder,
+    placement: Placement,
+    dense: nn.Module,
+    accuracy: dict[str, float],
+    seeds: list[dict[str, Any]],
+    progress: Progress,
+) -> dict[str, Any] | None:
+    """Where accuracy is lost, as the record has it; None where it was not asked for. Every finished chip is kept."""
+    section = setup.config.report
+    if not section.waterfall:
+        return None
+    chips = min(section.waterfall_chips or len(seeds), len(seeds))
+    few = setup.with_test_samples(section.waterfall_samples)
+    before = list(accuracy.items())
+    own = waterfall.errors_of((placement.array, setup.conditions))
+    needed = {
+        case: waterfall.chips_needed((placement.array, setup.conditions), case, chips) for case in waterfall.cases(own)
+    }
+    found: dict[str, list[float]] = folder.read(WATERFALL) or {}
+    with _timed(folder, "waterfall"), progress.task("Where accuracy is lost", sum(needed.values())) as task:
+        if few is not setup:
+            # The pruned network before its levels is not kept, so it has no place here.
+            test = stages.test_accuracy(few)
+            before = [("dense", test(dense)), ("quantised", test(placement.reference()))]
+        else:
+            found[waterfall.name_of(own)] = [row["accuracy"] for row in seeds[:chips]]
+        for case, wanted in needed.items():
+            done = found.setdefault(waterfall.name_of(case), [])
+            for chip in islice(stages.simulate_reduced(few, placement, case, len(done), progress), wanted - len(done)):
+                done.append(chip["accuracy"])
+                folder.write(WATERFALL, found)
+            task.advance(wanted, detail=waterfall.name_of(case))
+    return waterfall.record(before, own, found, len(few.dataset.test[1]))
 
 
 def _price(

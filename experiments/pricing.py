@@ -47,12 +47,13 @@ class Pricing:
             if name not in known:
                 raise UserError(f"hardware.replicas: there is no layer {name!r}. {suggestion(name, known)}")
 
-    def check_rate(self, tiles: pd.DataFrame | Prepared) -> None:
-        """Refuse a frame rate that the chip of a tile table (or that counted) does not reach."""
+    def check_rate(self, chip: pd.DataFrame | Prepared | Estimate) -> None:
+        """Refuse a frame rate that a chip (its tile table, that counted, or that priced) does not reach."""
         if self.section.frame_rate_hz is None:
             return
+        priced = chip if isinstance(chip, Estimate) else self.estimate(chip)
         try:
-            self.estimate(tiles, self.section.frame_rate_hz)
+            priced.at(self.section.frame_rate_hz)
         except UserError as error:
             raise UserError(f"hardware.{error}") from None
 
@@ -61,17 +62,22 @@ class Pricing:
 
         The baseline's full rate, that is: compressed layers are no slower, except where their inputs gained a sign.
         """
-        return self.both_prepared({name: hwmodels.prepare(table) for name, table in tiles.items()})
+        return self.at_one_rate({name: self.estimate(table) for name, table in tiles.items()})
 
-    def both_prepared(self, chips: dict[str, Prepared]) -> dict[str, Estimate]:
-        """The same for chips whose tiles are counted already."""
+    def at_one_rate(self, chips: dict[str, Estimate]) -> dict[str, Estimate]:
+        """The same for chips that are priced, each at its own rate."""
         rate = self.section.frame_rate_hz
         if rate is None:
-            rate = min(self.estimate(chip).totals["frame_rate_hz"] for chip in chips.values())
-        return {name: self.estimate(chip, rate) for name, chip in chips.items()}
+            rate = min(chip.totals["frame_rate_hz"] for chip in chips.values())
+        return {name: chip.at(rate) for name, chip in chips.items()}
 
-    def estimate(self, chip: pd.DataFrame | Prepared, frame_rate_hz: float | None = None) -> Estimate:
-        """Price one chip, its tile table or that counted, at its own full rate unless one is given [1/s]."""
+    def estimate(
+        self, chip: pd.DataFrame | Prepared, frame_rate_hz: float | None = None, converters: ArraySpec | None = None
+    ) -> Estimate:
+        """Price one chip, its tile table or that counted, at its own full rate unless one is given [1/s].
+
+        converters: an array whose converters take the place of the table's (their bits, and the columns of each).
+        """
         prepared = chip if isinstance(chip, Prepared) else hwmodels.prepare(chip)
         placed = set(prepared.work.layers)
         options: dict[str, Any] = {
@@ -81,6 +87,8 @@ class Pricing:
             "replicas": {name: count for name, count in self.section.replicas.items() if name in placed},
             "device": self.array.device,
         }
+        if converters is not None:
+            options |= {"adc_bits": converters.adc_bits, "cols_per_adc": converters.columns_per_converter}
         return prepared.estimate(self.library, frame_rate_hz=frame_rate_hz, **options)
 
 

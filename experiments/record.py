@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,18 +14,16 @@ from torch import Tensor
 from admm import Compressed
 from crossbar import ArraySpec
 from crossbar.levels import embedding
+from experiments import cautions, waterfall
+from experiments.outcome import Outcome
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
 from experiments.setup import Setup
-from experiments.targeting.budget_record import budget_account
-from experiments.targeting.floor_search import held_out_accuracy
+from experiments.sweeping.statistics import spread
 from hwmodels import Estimate
-from mapping import Placement, lossless_bits
+from hwmodels.costs import cost_account
+from mapping import lossless_bits
 from mapping.placement import LayerPlacement
-
-CONFIDENCE = 0.95
-CLIPPED_WARNING = 1e-3
-"""Share of clipped converter samples or inputs above which the report warns."""
 
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
@@ -43,24 +40,6 @@ OPTIONAL_TOTALS = (
 _VERSIONED = ("ohmweave", "torch", "numpy", "numba", "pandas", "scipy")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What the stages have made: all that the record is written from.
-
-    accuracy: on the test set, by stage (dense, pruned, quantised); training: history of the dense network; seeds: per
-    chip its number, accuracy and clipped samples; cost: of "baseline" and "placed"; seconds: by stage.
-    """
-
-    accuracy: dict[str, float]
-    training: pd.DataFrame
-    compressed: Compressed
-    placement: Placement
-    seeds: list[dict[str, Any]]
-    baseline: Placement
-    cost: dict[str, Estimate]
-    seconds: dict[str, float]
-
-
 def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The record (JSON-able, as the schema has it) and the tables by name."""
     compressed, placement, baseline = outcome.compressed, outcome.placement, outcome.baseline
@@ -75,6 +54,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         if key in baseline_cost.totals and key in placed_cost.totals
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
+    spent = {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()}
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "name": setup.name,
@@ -84,9 +64,10 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "config_hash": setup.config.digest(),
         "seed": setup.config.seed,
         "versions": versions(),
-        "seconds": round(sum(outcome.seconds.values()), 3),
-        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()},
+        "seconds": sum(spent.values()),
+        "stage_seconds": spent,
         "accuracy": accuracies(outcome, len(setup.dataset.test[1])),
+        **({} if outcome.waterfall is None else {"waterfall": outcome.waterfall}),
         "weights": {"total": total, "kept": kept},
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
@@ -104,26 +85,63 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "layers": _records(layers),
         "digital": [vars(item) for item in placement.digital],
         "macs_on_arrays": placement.macs_on_arrays,
-        "warnings": warnings(setup, outcome, layers),
+        "macs_total": placement.macs_total,
+        "warnings": cautions.warnings(setup, outcome, layers),
         "assumptions": assumptions(setup, outcome),
         "sources": sources(setup, outcome),
     }
     tables: dict[str, pd.DataFrame] = {
         "cost_baseline": baseline_cost.table,
         "cost_placed": placed_cost.table,
+        "cost_layers": pd.concat(
+            [result.layers.assign(chip=chip) for chip, result in outcome.cost.items()], ignore_index=True
+        ),
         "layers": layers,
         "uncertainty": tornado.table(placed_cost),
         "history": compressed.history,
         "training": outcome.training,
         "tiles": placement.tiles,
         "adc_histogram": converter_report.histograms(placement),
+        "clipping": pd.DataFrame(
+            [
+                {"chip": row["chip"], "layer": layer} | counted
+                for row in outcome.seeds
+                for layer, counted in row["clipping"].items()
+            ]
+        ),
+        **accounts(setup, outcome.cost),
         "seeds": pd.DataFrame(
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
+    if outcome.waterfall is not None:
+        tables["waterfall"] = waterfall.table(outcome.waterfall)
     if len(compressed.choices):
         tables["choices"] = compressed.choices
     return record, tables
+
+
+def accounts(setup: Setup, cost: dict[str, Estimate]) -> dict[str, pd.DataFrame]:
+    """How both chips' costs came about: counts, prices and times (`cost_account`), with a column chip."""
+    array, device = setup.array, setup.array.device
+    reading = cost_account.Reading(
+        voltage_v=device.read_voltage_v,
+        t_read_s=array.t_read_s,
+        voltage_source=f"device {device.name}: {device.sources.get('read_voltage_v', 'its read voltage')}",
+        time_source="crossbar.t_read_s",
+    )
+    found: dict[str, list[pd.DataFrame]] = {"counts": [], "prices": [], "times": []}
+    for chip, result in cost.items():
+        # Intervals are stated for the placed chip only.
+        ends = TOTALS if chip == "placed" else ()
+        for name, table in (
+            ("counts", cost_account.counts(result, reading)),
+            ("prices", cost_account.prices(result, reading, ends)),
+            ("times", cost_account.times(result, ends)),
+        ):
+            table.insert(0, "chip", chip)
+            found[name].append(table)
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in found.items()}
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -152,20 +170,11 @@ def saved(pair: dict[str, Any]) -> float:
 
 def accuracies(outcome: Outcome, samples: int) -> dict[str, Any]:
     """Accuracy through the stages; on crossbars the mean, spread and Student-t interval over the chips."""
-    from scipy import stats
-
     values = [row["accuracy"] for row in outcome.seeds]
-    mean = float(np.mean(values))
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    half = (
-        float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * std / len(values) ** 0.5 if len(values) > 1 else 0
-    )
+    on_crossbars = {name.removeprefix("accuracy_"): value for name, value in spread(values).items()}
     return {
         **{stage: outcome.accuracy[stage] for stage in ("dense", "pruned", "quantised")},
-        "crossbar_mean": mean,
-        "crossbar_std": std,
-        "crossbar_low": max(mean - half, 0.0),
-        "crossbar_high": min(mean + half, 1.0),
+        **on_crossbars,
         "crossbar_seeds": values,
         "samples": samples,
     }
@@ -192,53 +201,6 @@ def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
     counts = [row["clipping"][layer] for row in outcome.seeds]
     samples = sum(count[f"{kind}_samples"] for count in counts)
     return sum(count[f"{kind}_clipped"] for count in counts) / samples if samples else 0.0
-
-
-def warnings(setup: Setup, outcome: Outcome, layers: pd.DataFrame) -> list[str]:
-    """What a reader must know before quoting the figures."""
-    found = []
-    for row in layers.to_dict("records"):
-        for kind, what in (("adc", "converter samples"), ("input", "inputs")):
-            share = row[f"{kind}_clipped"]
-            if share > CLIPPED_WARNING:
-                found.append(
-                    f"Layer {row['layer']}: {100 * share:.2f} % of its {what} lay beyond the calibrated range."
-                )
-        if row["kept"] == 0:
-            found.append(f"Layer {row['layer']} lost all its weights: its output is its bias.")
-    share = outcome.placement.macs_on_arrays
-    if share < 0.999:
-        found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")
-    free = [layer for layer in outcome.placement.layers.values() if layer.snapped]
-    if free:
-        worst = max(free, key=lambda layer: layer.snap_error)
-        found.append(
-            f"{len(free)} layer(s) were not on levels of the arrays and snapped to them when placed; the largest "
-            f"relative weight error is {100 * worst.snap_error:.1f} % in {worst.name}."
-        )
-    found += _missed(setup, outcome)
-    if len(outcome.seeds) == 1:
-        found.append("One chip was simulated: there is no interval over devices.")
-    found += [f"{note.rstrip('.')}." for note in outcome.cost["placed"].prices.notes]
-    if setup.array.device.unverified:
-        fields = ", ".join(setup.array.device.unverified)
-        found.append(f"Device {setup.array.device.name}: no published source for {fields}.")
-    return found
-
-
-def _missed(setup: Setup, outcome: Outcome) -> list[str]:
-    """A sentence each where the placed network takes more than the target allows, or misses the accuracy floor."""
-    if setup.target is None:
-        return []
-    found, floor = [], setup.config.compress.accuracy_floor
-    account = budget_account(setup, setup.target, outcome.compressed, outcome.cost["placed"])
-    if not account["met"]:
-        found.append(
-            f"The target is missed: the placement takes {account['placed']:g}, the budget was {account['limit']:g}."
-        )
-    if floor is not None and (reached := held_out_accuracy(setup, outcome.compressed.model)) < floor:
-        found.append(f"The accuracy floor of {floor:g} is missed: {reached:.4f} of the held-out samples are right.")
-    return found
 
 
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:

@@ -7,7 +7,7 @@ before the first stage runs, and before anything is written.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import mapping
-from admm import Plan, Stuck, pins
+from admm import Compressed, Plan, Stuck, pins
 from admm.constraints import Shared
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
@@ -35,6 +35,9 @@ from mapping.trace import trace
 
 HELD_OUT = 0.1
 """Share of the training samples that an accuracy floor is measured on; nothing is trained on them."""
+
+
+_COMPRESSED = Path("state/compressed")  # where a run folder keeps its compressed network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,13 @@ class Setup:
         augment = None if config.train.augment == "none" else config.train.augment
         return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
 
+    def with_test_samples(self, count: int | None) -> Setup:
+        """The same with the first `count` test samples only; itself where that is all of them (None: all)."""
+        images, labels = self.dataset.test
+        if count is None or count >= len(labels):
+            return self
+        return replace(self, dataset=replace(self.dataset, test=(images[:count], labels[:count])))
+
     def compression_batches(self) -> data.Batches:
         """Training batches of the compression stages."""
         config = self.config
@@ -96,8 +106,9 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         seed=config.seed,
         weights=config.network.weights,
     )
+    read_start(config, network)
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    pricing.check_layers(layer.name for layer in trace(mapping.prepare(network), calibration[:2]).layers)
     if config.hardware.frame_rate_hz is not None:
         # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
         pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
@@ -150,9 +161,12 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
-    The weights file, the source file of a user's own network (not what that imports in turn), and a map of stuck cells.
+    The weights file, the source file of a user's own network (not what that imports in turn), the compressed network
+    that another run starts from, and a map of stuck cells.
     """
-    return network_inputs(config) | stuck_input(config)
+    start = start_digest(config)
+    found = {} if start is None else {"compressed network to start from": start}
+    return {**network_files(config), **found, **stuck_input(config)}
 
 
 def stuck_input(config: Config) -> dict[str, str]:
@@ -161,8 +175,8 @@ def stuck_input(config: Config) -> dict[str, str]:
     return {"map of stuck cells": _sha256(path)} if path and path.is_file() else {}
 
 
-def network_inputs(config: Config) -> dict[str, str]:
-    """SHA-256 of the files that make the dense network."""
+def network_files(config: Config) -> dict[str, str]:
+    """SHA-256 of the files that the dense network comes from."""
     weights = config.network.weights
     named = {"weights file": Path(weights) if weights else None}
     if ":" in config.network.name:
@@ -172,6 +186,26 @@ def network_inputs(config: Config) -> dict[str, str]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def start_digest(config: Config) -> str | None:
+    """SHA-256 of what compress.start names (its index holds the checksum of the weights); None where it names none."""
+    if config.compress.start is None:
+        return None
+    path = Path(config.compress.start) / _COMPRESSED / "compressed.json"
+    if not path.is_file():
+        raise UserError(
+            f"compress.start = {config.compress.start!r}: there is no {path}. It takes the folder of a finished run."
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_start(config: Config, network: nn.Module) -> Compressed | None:
+    """The compressed network that compress.start names; UserError where there is none, or of another architecture."""
+    if config.compress.start is None:
+        return None
+    start_digest(config)
+    return Compressed.load(Path(config.compress.start) / _COMPRESSED, network)
 
 
 def device(config: Config) -> Device:

@@ -22,6 +22,7 @@ from experiments import methods, training
 from experiments.progress import Progress
 from experiments.setup import Setup
 from experiments.targeting import floor_search
+from experiments.waterfall import Errors, reduced
 from hwmodels import Estimate
 from mapping import CrossbarNetwork, Placement
 from mapping.tiling import cut
@@ -159,6 +160,13 @@ def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Pro
         network.reset_clipping()
         yield {"chip": number, "seed": seed, "accuracy": accuracy, "clipping": clipping}
         number += 1
+
+
+def simulate_reduced(
+    setup: Setup, placement: Placement, errors: Errors, first: int, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """The same chips with only some of their errors (`experiments.waterfall`), the others switched off."""
+    return simulate_chips(*reduced(setup, placement, errors), first, progress)
 
 
 def device_seed(seed: int, number: int) -> int:

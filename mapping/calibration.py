@@ -30,11 +30,11 @@ from hwmodels.errors import UserError
 from mapping.cells import nominal
 from mapping.converters import finest_step, full_scales, grouped, lossless_bits
 from mapping.drive import layer_codes
+from mapping.inputs import Arguments, Inputs, first_input, quiet_eval
 from mapping.layer import CHUNK_ELEMENTS
 from mapping.pieces import Piece
 from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.strips import PlacedStrip, build_strips, unit_conductance
-from mapping.trace import Inputs, as_tuple, first_input, quiet_eval
 
 CALIBRATION_VECTORS = 20_000
 """Input vectors per layer and call that a range is read from; more are thinned out evenly."""
@@ -50,25 +50,58 @@ def calibrate(placement: Placement, example_input: Inputs) -> Placement:
 
     Raises UserError for a percentile that makes a range zero wide.
     """
-    model, spec = placement.reference(), placement.array
-    tallies = {name: RangeTally(1, spec.input_percentile) for name in placement.layers}
+    model = placement.reference()
+    tallies = {
+        name: RangeTally(1, placement.spec_of(layer).input_percentile) for name, layer in placement.layers.items()
+    }
     signed: dict[str, bool] = {}
+    _run(model, placement, example_input, _range_finder(tallies, signed))
+    placement = _with(
+        placement,
+        lambda layer: _input_range(layer, placement.spec_of(layer), tallies[layer.name], signed[layer.name]),
+    )
+    strips = _nominal(placement)
+    measures = {
+        name: _Measure(layer, placement.spec_of(layer), strips[name]) for name, layer in placement.layers.items()
+    }
+    _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
+    placement = _with(placement, lambda layer: measures[layer.name].result())
+    if all(layer.calibration.histogram is None for layer in placement.layers.values()):
+        return placement
+    look = {name: _codes_of(layer, placement.spec_of(layer), strips[name]) for name, layer in placement.layers.items()}
+    _run(model, placement, example_input, lambda layer, x: look[layer.name](x))
+    return placement
+
+
+def input_ranges(placement: Placement, example_input: Inputs) -> Placement:
+    """The placement with input ranges and signs as the unquantised network sees them, and nothing else measured.
+
+    Converters span the full range of their sums; drive, and with it the energy of a read, is not known (NaN).
+    """
+    assert placement.network is not None
+    tallies = {
+        name: RangeTally(1, placement.spec_of(layer).input_percentile) for name, layer in placement.layers.items()
+    }
+    signed: dict[str, bool] = {}
+    _run(placement.network, placement, example_input, _range_finder(tallies, signed))
+
+    def known(layer: LayerPlacement) -> Calibration:
+        spec = placement.spec_of(layer)
+        found = _input_range(layer, spec, tallies[layer.name], signed[layer.name])
+        full = 0.0 if spec.adc_bits is None else spec.largest_sum_s
+        return replace(found, adc_full_scale_s=full, drive=np.full_like(found.drive, np.nan))
+
+    return _with(placement, known)
+
+
+def _range_finder(tallies: dict[str, RangeTally], signed: dict[str, bool]) -> Look:
+    """What reads the range and the signs of the inputs of every layer."""
 
     def find_range(layer: LayerPlacement, x: Tensor) -> None:
         tallies[layer.name].add(x.reshape(-1, 1))
         signed[layer.name] = signed.get(layer.name, False) or bool((x < 0).any())
 
-    _run(model, placement, example_input, find_range)
-    placement = _with(placement, lambda layer: _input_range(layer, spec, tallies[layer.name], signed[layer.name]))
-    strips = _nominal(placement)
-    measures = {name: _Measure(layer, spec, strips[name]) for name, layer in placement.layers.items()}
-    _run(model, placement, example_input, lambda layer, x: measures[layer.name].add(x))
-    placement = _with(placement, lambda layer: measures[layer.name].result())
-    if spec.adc_bits is None:
-        return placement
-    look = {name: _codes_of(layer, spec, strips[name]) for name, layer in placement.layers.items()}
-    _run(model, placement, example_input, lambda layer, x: look[layer.name](x))
-    return placement
+    return find_range
 
 
 def _with(placement: Placement, calibration: Callable[[LayerPlacement], Calibration]) -> Placement:
@@ -88,7 +121,7 @@ def _run(model: nn.Module, placement: Placement, example_input: Inputs, look: Lo
     ]
     try:
         with quiet_eval(model):
-            model(*as_tuple(example_input))
+            Arguments.of(example_input).call(model)
     finally:
         for handle in handles:
             handle.remove()
@@ -112,10 +145,10 @@ def _input_range(layer: LayerPlacement, spec: ArraySpec, tally: RangeTally, sign
 
 def _nominal(placement: Placement) -> dict[str, list[PlacedStrip]]:
     def wanted(piece: Piece) -> np.ndarray:
-        return nominal(piece, placement.array)
+        return nominal(piece, placement.spec_of(piece.layer))
 
     built = {
-        name: build_strips(placement.layers[name], list(pieces), placement.array, wanted)
+        name: build_strips(placement.layers[name], list(pieces), placement.spec_of(placement.layers[name]), wanted)
         for name, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer.name)
     }
     return {name: built.get(name, []) for name in placement.layers}

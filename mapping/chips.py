@@ -8,6 +8,7 @@ import torch
 from crossbar import ArraySpec
 from mapping.cells import programmed, read_variance
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps
 from mapping.pieces import Piece
 from mapping.placement import LayerPlacement
 from mapping.strips import Noise, PlacedStrip, build_strips, driver_errors_of
@@ -20,14 +21,18 @@ def strips_of_chip(
     chip: int,
     conditions: Conditions,
     where: torch.device,
+    faults: FaultMaps | None = None,
 ) -> list[PlacedStrip]:
-    """The strips of a layer as they stand on the chip of this seed: errors, faults, drift, wires, read noise."""
+    """The strips of a layer as they stand on the chip of this seed: errors, faults, drift, wires, read noise.
+
+    spec: of the layer's arrays; where: the torch device of the strips; faults: of a real chip, see `programmed`.
+    """
 
     def cells(piece: Piece) -> np.ndarray:
-        return programmed(piece, spec, chip, conditions)
+        return programmed(piece, spec, chip, conditions, faults)
 
     noise = None
     if conditions.read_noise and spec.device.read_noise is not None:
-        noise = Noise(lambda piece: read_variance(piece, spec, chip, conditions), chip)
+        noise = Noise(lambda piece: read_variance(piece, spec, chip, conditions, faults), chip)
     built = build_strips(placed, pieces, spec, cells, driver_errors_of(spec, chip), noise)
     return [strip.to(where) for strip in built]

@@ -24,19 +24,16 @@ def lossless_bits(placement: Placement) -> pd.DataFrame:
     live cells (`required_adc_bits` of the encoding). g_min stays in the sums wherever nothing cancels it before the
     converter. No answer: ideal inputs, unevenly spaced levels, a layer without cells.
     """
-    spec = placement.array
-    step = _step(spec)
-    if spec.input_bits is None or not step:
-        rows = [(name, np.nan, np.nan) for name in placement.layers]
-        return pd.DataFrame(rows, columns=["layer", "adc_bits_tight", "adc_bits_safe"])
     tight: dict[str, int] = {}
     for layer, pieces in groupby(placement.pieces(), key=lambda piece: piece.layer):
-        tight[layer.name] = _bits(list(pieces), spec, step)
+        spec = placement.spec_of(layer)
+        if spec.input_bits is not None and (step := _step(spec)):
+            tight[layer.name] = _bits(list(pieces), spec, step)
     safe: dict[str, int] = {}
     for label, bits in zip(placement.tiles["layer"], placement.tiles["adc_bits_needed"], strict=True):
         safe[label] = max(safe.get(label, 0), bits)
     rows = [
-        (name, float(tight.get(name, np.nan)), float(safe.get(layer.label, np.nan)))
+        (name, float(tight[name]), float(safe[layer.label])) if name in tight else (name, np.nan, np.nan)
         for name, layer in placement.layers.items()
     ]
     return pd.DataFrame(rows, columns=["layer", "adc_bits_tight", "adc_bits_safe"])

@@ -19,14 +19,15 @@ from hwmodels.errors import UserError
 from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
 from mapping.converters import strip_converter
+from mapping.inputs import Inputs
 from mapping.place import place, tile_signs
 from mapping.placement import LayerPlacement, Placement
+from mapping.rewriting import rewritable
 from mapping.strips import PlacedStrip, unit_conductance
-from mapping.trace import Inputs
 
 
 class HardwareAware(nn.Module):
-    """A network whose Conv2d and Linear layers compute on arrays while it is trained.
+    """A network whose convolutions and linear layers compute on arrays while it is trained.
 
     model: the network; its parameters are this module's, so an optimiser of either trains both. placement: where its
     weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed until `calibrate` takes them
@@ -51,8 +52,9 @@ class HardwareAware(nn.Module):
     ) -> None:
         """Take over a network and its placement; recalibrate on the example at every so many training calls."""
         super().__init__()
-        if placement.array.adc_bits is not None and any(
-            layer.calibration.adc_full_scale_s <= 0 for layer in placement.layers.values()
+        if any(
+            placement.spec_of(layer).adc_bits is not None and layer.calibration.adc_full_scale_s <= 0
+            for layer in placement.layers.values()
         ):
             raise UserError("The example inputs drove some layer with zeros only, so its converters have no range.")
         self.model = model
@@ -65,7 +67,8 @@ class HardwareAware(nn.Module):
 
     def calibrate(self, example_input: Inputs) -> None:
         """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
-        self.placement = place(self.model, self.placement.array, example_input)
+        own = {name: layer.array for name, layer in self.placement.layers.items() if layer.array is not None}
+        self.placement = place(self.model, self.placement.array, example_input, arrays=own, free_unused=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, its placed layers on arrays."""
@@ -87,7 +90,7 @@ class HardwareAware(nn.Module):
         try:
             for name, module in layers.items():
                 placed = self.placement.layers[name]
-                module.forward = partial(compute, module, placed, self.placement.array, strips[name], chip)
+                module.forward = partial(compute, module, placed, self.placement.spec_of(placed), strips[name], chip)
             yield
         finally:
             for module in layers.values():
@@ -95,13 +98,13 @@ class HardwareAware(nn.Module):
 
     @torch.no_grad()
     def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
-        spec = self.placement.array
-        now = {name: with_weights(self.placement.layers[name], module, spec) for name, module in layers.items()}
+        placed, spec_of = self.placement.layers, self.placement.spec_of
+        now = {name: with_weights(placed[name], module, spec_of(placed[name])) for name, module in layers.items()}
         pieces = replace(self.placement, layers=now).pieces()
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
-            found[name] = strips_of_chip(now[name], list(members), spec, chip, self.conditions, where)
+            found[name] = strips_of_chip(now[name], list(members), spec_of(now[name]), chip, self.conditions, where)
         return found
 
 
@@ -126,7 +129,13 @@ def wrap(
         raise UserError(
             f"calibrate_every must be at least 1 training call, or None for never, not {calibrate_every!r}."
         )
-    placement = place(model, array, example_input)
+    hidden = rewritable(model)
+    if hidden:
+        raise UserError(
+            f"Layer {hidden[0]!r} is a {type(model.get_submodule(hidden[0])).__name__}, which holds several matrices; "
+            "wrap mapping.prepare(model), which has a layer for each, and train that."
+        )
+    placement = place(model, array, example_input, free_unused=False)
     return HardwareAware(
         model,
         placement,
@@ -145,7 +154,8 @@ def with_weights(
     skip_zeros: weights of exactly 0 stand on no cell where the array has no level 0.
     """
     assert isinstance(module.weight, Tensor)
-    matrix = to_matrix(module.weight.detach().cpu(), placed.geometry.groups).double().numpy()
+    geometry = placed.geometry
+    matrix = to_matrix(geometry.lowered(module.weight.detach().cpu()), geometry.groups).double().numpy()
     if not np.isfinite(matrix).all():
         raise UserError(f"Weights of layer {placed.name!r} are not finite; the training has diverged.")
     live = placed.live & (matrix != 0) if skip_zeros and 0.0 not in placed.grid.values else placed.live
@@ -159,7 +169,7 @@ def compute(
     """What `mapping.layer.CrossbarLayer` computes, with a backward pass: gradients reach live weights of the module."""
     geometry, shape, calibration = placed.geometry, placed.shape, placed.calibration
     assert isinstance(module.weight, Tensor)
-    unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
+    unbatched = geometry.unbatched(input)
     x = input.unsqueeze(0) if unbatched else input
     geometry.require(x, placed.name)
     unit, twos = unit_conductance(spec), spec.twos_complement(calibration.signed)
@@ -171,8 +181,8 @@ def compute(
     # A weight of `scale` stands on full_scale / unit of conductance.
     scale = torch.as_tensor(placed.grid.scale, dtype=torch.float32, device=x.device)
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
-    latent = to_matrix(module.weight, shape.groups) / scale[:, None, :]
-    latent = latent * torch.from_numpy(placed.live).to(x.device)
+    latent = to_matrix(geometry.lowered(module.weight), shape.groups) / scale[:, None, :]
+    latent = latent * torch.from_numpy(placed.live.copy()).to(x.device)
     total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
     for at in strips:
         reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from crossbar import ArraySpec, from_matrix
 from crossbar.converter_bank import ColumnConverters
@@ -97,8 +99,42 @@ class _State:
         return torch.float32 if same and reach < FLOAT32_WHOLE else torch.float64
 
 
+@dataclass(frozen=True)
+class AbsentWeight:
+    """In the place of a weight that stands on crossbars: shape, type and device; whoever reads more is told so."""
+
+    layer: str
+    shape: torch.Size
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions, such as how to copy this
+            raise AttributeError(name)
+        raise self._error()
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one axis of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    def _error(self) -> UserError:
+        return UserError(
+            f"The network reads the weight of layer {self.layer!r} directly, but that stands on crossbars; "
+            "call the layer instead."
+        )
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Any function of torch that is given this as a tensor."""
+        raise next(leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, cls))._error()
+
+
 class CrossbarLayer(nn.Module):
-    """A Conv2d or Linear layer on its arrays; the same call signature, bias added digitally.
+    """A layer on its arrays, convolution or linear; the same call signature, bias added digitally.
 
     placed: the layer's placement; spec: the arrays; bias: digital bias or None; conductance_bits: hold conductances as
     signed fixed-point numbers of so many bits (None: as they are); backend: of the products (`crossbar.engine`). Strips
@@ -127,12 +163,19 @@ class CrossbarLayer(nn.Module):
         self._state = _State()
 
     @property
-    def weight(self) -> Tensor:
-        """Not there: the weight stands on crossbars; a network that reads it past its layer is told so."""
-        raise UserError(
-            f"The network reads the weight of layer {self.placed.name!r} directly, but that stands on crossbars; "
-            "call the layer instead."
-        )
+    def weight(self) -> AbsentWeight:
+        """What is known of the weight without reading it; its values stand on crossbars."""
+        where = self._state.strips[0].rows.device if self._state.strips else torch.device("cpu")
+        return AbsentWeight(self.placed.name, torch.Size(self.placed.geometry.stored_shape), where)
+
+    @property
+    def vectors(self) -> int:
+        """Input vectors read since the cells were programmed: what the draws of read noise count."""
+        return self._state.vectors
+
+    @vectors.setter
+    def vectors(self, count: int) -> None:
+        self._state.vectors = count
 
     def load(self, strips: list[PlacedStrip], seed: int) -> None:
         """Take over the programmed strips of the chip of this seed; vectors are numbered from 0 again."""
@@ -170,7 +213,7 @@ class CrossbarLayer(nn.Module):
         if not self._state.strips and self.placed.tiles:
             raise RuntimeError(f"Layer {self.placed.name!r} holds no programmed cells; call program(seed) first.")
         geometry = self.placed.geometry
-        unbatched = input.dim() == (3 if geometry.kind == "Conv2d" else 1)
+        unbatched = geometry.unbatched(input)
         x = input.unsqueeze(0) if unbatched else input
         geometry.require(x, self.placed.name)
         per_sample = max(geometry.vector_count(x[:1]), 1) * self._elements_per_vector() if len(x) else 1
@@ -217,7 +260,7 @@ class CrossbarLayer(nn.Module):
         self.clipping.input_clipped += driven.clipped
         geometry = self.placed.geometry
         y = geometry.apply(driven.phases[0][1], weight)
-        shape = (-1,) if geometry.kind == "Linear" else (-1, 1, 1)
+        shape = (-1,) + (1,) * geometry.axes
         groups, cols = self.placed.shape.groups, self.placed.shape.cols
         y *= (self._scale() * unit).expand(groups, cols).reshape(shape).to(y.device, y.dtype)
         if self.bias is not None:

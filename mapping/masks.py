@@ -10,32 +10,36 @@ from torch import nn
 from crossbar import ArraySpec, LevelGrid, fit_scale, to_matrix
 from crossbar.levels import embedding
 from hwmodels.errors import UserError
+from mapping.lowering import Geometry
+from mapping.snapping import layer_scale, non_zero, snapped
 
 
-def matrix_of(weight: Any, groups: int) -> np.ndarray:
-    """The lowered matrix (groups, rows, cols) of a weight tensor, float32 numpy."""
-    return np.ascontiguousarray(to_matrix(weight.detach().cpu().float().numpy(), groups))
+def matrix_of(weight: Any, geometry: Geometry) -> np.ndarray:
+    """The lowered matrix (groups, rows, cols) of a weight tensor as its module holds it, float32 numpy."""
+    lowered = geometry.lowered(weight.detach().cpu().float())
+    return np.ascontiguousarray(to_matrix(lowered.numpy(), geometry.groups))
 
 
-def checked_matrix(name: str, module: nn.Module, groups: int) -> np.ndarray:
+def checked_matrix(name: str, module: nn.Module, geometry: Geometry) -> np.ndarray:
     """The lowered weights of a layer; NaN or infinite weights are refused by name."""
-    matrix = matrix_of(module.weight, groups)
+    matrix = matrix_of(module.weight, geometry)
     bad = int((~np.isfinite(matrix)).sum())
     if bad:
         raise UserError(f"Layer {name!r} holds {bad} NaN or infinite weight(s); mend or retrain it before placing.")
     return matrix
 
 
-def live_weights(name: str, matrix: np.ndarray, masks: dict[str, Any], groups: int) -> np.ndarray:
+def live_weights(name: str, matrix: np.ndarray, masks: dict[str, Any], geometry: Geometry) -> np.ndarray:
     """Which weights are live: the compression's own mask where there is one, else every non-zero weight.
 
     Raises UserError when a masked weight is not exactly zero: the mask and the weights tell two stories.
     """
     if name not in masks:
-        return matrix != 0
-    live = np.ascontiguousarray(to_matrix(masks[name].detach().cpu().numpy().astype(bool), groups))
-    if live.shape != matrix.shape:
+        return non_zero(matrix)
+    mask = masks[name].detach().cpu().bool()
+    if tuple(mask.shape) != geometry.stored_shape:
         raise UserError(f"The mask of layer {name!r} does not have the shape of its weight.")
+    live = np.ascontiguousarray(to_matrix(geometry.lowered(mask).numpy(), geometry.groups))
     if matrix[~live].any():
         raise UserError(f"Layer {name!r} has non-zero weights where its mask is False; apply the mask first.")
     return live
@@ -72,10 +76,8 @@ def level_indices(
         fitted = _rescaled(grid, factor, values, matrix.shape)
     else:
         fitted = LevelGrid(values, _fitted_scale(matrix, live, values, scale))
-    index = fitted.index(matrix)
-    norm = float(np.linalg.norm(matrix[live]))
-    error = float(np.linalg.norm((fitted.weights(index) - matrix)[live])) / norm if norm else 0.0
-    return fitted, np.where(live, index, 0).astype(fitted.index_dtype), live, error
+    index, error = snapped(matrix, live, fitted)
+    return fitted, index, live, error
 
 
 def _rescaled(grid: LevelGrid, factor: float, values: np.ndarray, shape: tuple[int, ...]) -> LevelGrid:
@@ -90,7 +92,7 @@ def _rescaled(grid: LevelGrid, factor: float, values: np.ndarray, shape: tuple[i
 
 def _fitted_scale(matrix: np.ndarray, live: np.ndarray, values: np.ndarray, scale: str) -> np.ndarray:
     if scale == "layer":
-        return np.float64(fit_scale(matrix[live], values))  # type: ignore[return-value]
+        return np.float64(layer_scale(matrix, live, values))  # type: ignore[return-value]
     if scale != "channel":
         raise UserError(f"Unknown scale {scale!r}; choose 'layer' or 'channel'.")
     groups, _, cols = matrix.shape

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from numbers import Integral
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwmodels.errors import UserError
 from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps, checked_faults
 from mapping.layer import Clipping, CrossbarLayer
+from mapping.network_state import fingerprint, packed, unpacked
 from mapping.placement import Placement
+from mapping.rewriting import replaced
+from mapping.trace import NEVER_CALLED
 
 
 class CrossbarNetwork(nn.Module):
@@ -25,9 +30,12 @@ class CrossbarNetwork(nn.Module):
     the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
     placement was loaded without one. conductance_bits: hold every layer's conductances as signed fixed-point numbers of
     so many bits, 2 … 16, whole multiples of its largest conductance (behind an analog subtraction: difference) /
-    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. Always in evaluation mode. With an ideal
+    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. faults: the fault maps of a real chip, by
+    array (`mapping.fault_maps`), in the place of those that the device draws. Always in evaluation mode. With an ideal
     device, no DAC (`input_bits=None`) and no converter (`adc_bits=None`) it equals `placement.reference()` to float
-    rounding.
+    rounding. A state_dict holds the digital tensors and, in a few bytes, which chip it is; loading it into a network on
+    the same placement gives the same outputs bit for bit. A layer that the example of the placement never reached
+    stands on no array: calling it is an error, not a digital product.
     """
 
     def __init__(
@@ -38,6 +46,7 @@ class CrossbarNetwork(nn.Module):
         conditions: Conditions | None = None,
         network: nn.Module | None = None,
         conductance_bits: int | None = None,
+        faults: FaultMaps | None = None,
     ) -> None:
         """Build the network and program its cells."""
         super().__init__()
@@ -45,16 +54,21 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"conductance_bits must be from 2 to 16, not {conductance_bits!r}.")
         self.placement = placement
         self.conditions = conditions or Conditions()
+        self.faults = None if faults is None else checked_faults(placement, faults)
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
             module = self.model.get_submodule(layer.name)
             replacement = CrossbarLayer(
-                layer, placement.array, getattr(module, "bias", None), conductance_bits=conductance_bits
+                layer, placement.spec_of(layer), getattr(module, "bias", None), conductance_bits=conductance_bits
             )
             self._layers[layer.name] = replacement
             for name in [n for n, m in self.model.named_modules(remove_duplicate=False) if m is module]:
-                self.model = _replaced(self.model, name, replacement)
+                self.model = replaced(self.model, name, replacement)
+        self._conductance_bits = conductance_bits
+        for item in placement.digital:
+            if item.reason == NEVER_CALLED:
+                self.model.get_submodule(item.module).register_forward_pre_hook(partial(_refuse_call, item.module))
         self.program(seed)
         self.eval()
 
@@ -64,11 +78,13 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        spec = self.placement.array
         where = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            layer.load(strips_of_chip(layer.placed, list(pieces), spec, seed, self.conditions, where), seed)
+            strips = strips_of_chip(
+                layer.placed, list(pieces), layer.spec, seed, self.conditions, where, faults=self.faults
+            )
+            layer.load(strips, seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -77,6 +93,28 @@ class CrossbarNetwork(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The original's forward, on arrays."""
         return self.model(*args, **kwargs)
+
+    def get_extra_state(self) -> Tensor:
+        """Which chip this is, and how far its draws have got; bytes."""
+        return packed(
+            {
+                "placement": fingerprint(self.placement, self.conditions, self._conductance_bits, self.faults),
+                "seed": self.seed,
+                "vectors": {name: layer.vectors for name, layer in self._layers.items()},
+            }
+        )
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Become the chip of `get_extra_state`; UserError for that of another placement or of other conditions."""
+        found = unpacked(state)
+        if found["placement"] != fingerprint(self.placement, self.conditions, self._conductance_bits, self.faults):
+            raise UserError(
+                "This state belongs to another placement, or to one read under other conditions or conductance_bits; "
+                "build the CrossbarNetwork on the same ones first."
+            )
+        self.program(found["seed"])
+        for name, count in found["vectors"].items():
+            self._layers[name].vectors = count
 
     def clipping(self) -> dict[str, Clipping]:
         """Per layer, the converter and input samples beyond their range in everything computed so far."""
@@ -88,8 +126,12 @@ class CrossbarNetwork(nn.Module):
             layer.clipping = Clipping()
 
     def describe(self) -> pd.DataFrame:
-        """What really runs, a row per layer: arrays, cells, cycles, converters, calibration; then the digital rest."""
-        spec = self.placement.array
+        """What really runs, a row per layer: arrays, cycles, converters, calibration; then the digital rest.
+
+        macs: multiply-accumulates per inference; operations: of a digital module, elements by torch's names. What masks
+        freed across layers stands in `.attrs["notes"]`, the share of multiply-accumulates on arrays in
+        `.attrs["macs_on_arrays"]`.
+        """
         table = self.placement.layer_table
         arrays = dict(zip(table["layer"], table["arrays"], strict=True))
         rows: list[dict[str, Any]] = [
@@ -97,27 +139,34 @@ class CrossbarNetwork(nn.Module):
                 "layer": name,
                 "runs": "crossbar",
                 "arrays": arrays[name],
-                "encoding": spec.encoding,
-                "slices": spec.slices,
-                "input_cycles": spec.cycles_per_vector(layer.placed.calibration.signed),
-                "adc_bits": spec.adc_bits,
+                "encoding": layer.spec.encoding,
+                "slices": layer.spec.slices,
+                "input_cycles": layer.spec.cycles_per_vector(layer.placed.calibration.signed),
+                "adc_bits": layer.spec.adc_bits,
                 "input_scale": layer.placed.calibration.input_scale,
                 "adc_full_scale_s": layer.placed.calibration.adc_full_scale_s,
+                "macs": layer.placed.shape.macs,
                 "note": "",
             }
             for name, layer in self._layers.items()
         ]
         rows += [
-            {"layer": item.module, "runs": "digital", "note": f"{item.type}: {item.reason}"}
+            {
+                "layer": item.module,
+                "runs": "digital",
+                "macs": item.macs,
+                "operations": ", ".join(f"{key} {count}" for key, count in item.operations.items()),
+                "note": f"{item.type}: {item.reason}",
+            }
             for item in self.placement.digital
         ]
-        return pd.DataFrame(rows)
+        table = pd.DataFrame(rows)
+        table.attrs = {"macs_on_arrays": self.placement.macs_on_arrays, "notes": list(self.placement.notes)}
+        return table
 
 
-def _replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """Put a module in the place of another; the network itself may be that layer."""
-    if name == "":
-        return module
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, module)
-    return model
+def _refuse_call(name: str, module: nn.Module, args: Any) -> None:
+    raise UserError(
+        f"Layer {name!r} stands on no array: the example input that the network was placed with never called it. "
+        "Place the network with an example that does."
+    )

@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
-from torch.nn.utils import parametrize, prune
+from torch import nn
 
 from crossbar import ArraySpec, MixedSignsError
 from crossbar.tiling import row_places
 from hwmodels.errors import UserError
-from mapping.calibration import calibrate
-from mapping.lowering import Geometry
+from mapping import folding, freeing
+from mapping.array_choice import check_spares, specs_of
+from mapping.calibration import calibrate as measured
+from mapping.calibration import input_ranges
+from mapping.inputs import Arguments, Inputs
+from mapping.lowering.geometry import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
+from mapping.preparing import prepare, ties
+from mapping.repacking import repacked
+from mapping.sharing import Sharing, share_arrays
 from mapping.tiling import cut
-from mapping.trace import Inputs, TracedLayer, trace
+from mapping.trace import DigitalLayer, TracedLayer, trace
 
 
 def place(
-    model: Any, array: ArraySpec, example_input: Inputs, *, scale: str = "layer", snap: bool = False
+    model: Any,
+    array: ArraySpec,
+    example_input: Inputs,
+    *,
+    scale: str = "layer",
+    snap: bool = False,
+    arrays: Mapping[str, ArraySpec] | None = None,
+    repack: bool = False,
+    share: Sharing = "none",
+    spare_rows: int = 0,
+    spare_cols: int = 0,
+    calibrate: bool = True,
+    fold_batch_norm: bool = False,
+    free_unused: bool = True,
+    batch_axis: int = 0,
 ) -> Placement:
     """Place a network on arrays.
 
     model: a compressed network (anything with `.model`, `.masks` and `.grids`; its weights stay where they are, on
-    grids that are at some scale levels of the array) or any nn.Module (exact zeros are masks; weights snap to the
-    array's levels with one least-squares scale a layer, or one a column with scale="channel"; `snap_error` in the layer
-    table says what that cost). array: the arrays. example_input: a tensor or a tuple of tensors, first axis the batch;
-    it traces the network and calibrates input and converter ranges, so a few dozen real inputs are better than one.
+    grids that are at some scale levels of the array, and of its masks only what carries nothing is freed) or any
+    nn.Module (exact zeros are masks; weights snap to the array's levels with one least-squares scale a layer, or one a
+    column with scale="channel"; `snap_error` in the layer table says what that cost). array: the arrays.
+    example_input: a tensor, a tuple of tensors, or a mapping of keywords; it traces the network and calibrates input
+    and converter ranges, so a few dozen real inputs are better than one.
     snap: weights of grids that the array lacks (clusters, say) snap as well, instead of being refused.
+    fold_batch_norm: fold normalisations into the layers before them where that is exact (`mapping.folding`).
+    free_unused: drop rows and columns that zeros in other layers leave unused (`mapping.freeing`); what was freed, or
+    why nothing could be, stands in `placement.notes`. batch_axis: the axis of the example's first tensor that counts
+    samples.
 
-    Conv2d and Linear layers go on arrays; the rest stays digital and is listed in `placement.digital`.
+    arrays: other arrays for some layers, by pattern of the layer's name ("features.*", the first that fits counts); the
+    others stand on `array`. repack: choose rows and columns that stand together on an array so that a mask's survivors
+    fill fewer (`mapping.repacking`). share: let small blocks of a "layer", or of the "network", stand on one array and
+    be read in turn (`mapping.sharing`). spare_rows, spare_cols: word lines and weight columns of every array that stay
+    free, for `avoid_faults` to move rows and columns to. calibrate: False skips the nominal arrays and takes from the
+    example only the input ranges of the unquantised network; converters then span their full range, read energies are
+    not known.
+
+    Convolutions, transposed ones, linear layers and the projections of recurrent layers and attention go on arrays;
+    the rest stays digital and is listed with its operations in `placement.digital`.
     Raises UserError for NaN weights, a network that does not run on the example, one without a mappable layer,
-    weights shared between layers, grids that are not the array's, and weights of both signs in a polarised fragment.
+    weights shared between layers, grids that are not the array's, weights of both signs in a polarised fragment, and
+    (with fold_batch_norm) a network whose paths cannot be followed.
     """
-    network, masks, grids = _parts(model)
-    network = _baked(network)
-    traced = trace(network, example_input)
+    original, masks, grids = _parts(model)
+    # Folding and freeing change weights in place; only where neither happens the copy may share them.
+    network, example = prepare(original, lend=not (fold_batch_norm or free_unused)), Arguments.of(example_input)
+    folded = folding.fold_batch_norm(network, example, grids) if fold_batch_norm else ()
+    notes: list[str] = []
+    if free_unused:
+        masks, notes = freeing.free_unused(network, masks, example)
+    traced = trace(network, example_input, batch_axis=batch_axis)
     _refuse_shared(traced.layers)
-    batch = _batch_size(example_input)
+    batch = example.batch(batch_axis)
+    specs = specs_of([layer.name for layer in traced.layers], array, arrays or {})
+    for own in specs.values():
+        check_spares(own, spare_rows, spare_cols)
     layers: dict[str, LayerPlacement] = {}
     for layer in traced.layers:
-        geometry = layer.geometry
-        matrix = checked_matrix(layer.name, layer.module, geometry.groups)
-        live = live_weights(layer.name, matrix, masks, geometry.groups)
-        found = level_indices(layer.name, matrix, live, grids.get(layer.name), array, scale, snap)
+        geometry, own = layer.geometry, specs[layer.name]
+        matrix = checked_matrix(layer.name, layer.module, geometry)
+        live = live_weights(layer.name, matrix, masks, geometry)
+        found = level_indices(layer.name, matrix, live, grids.get(layer.name), own, scale, snap)
         grid, index, live, error = found
         made = LayerPlacement(
             name=layer.name,
@@ -56,19 +99,27 @@ def place(
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple(cut(live, array.rows, array.weight_cols, array.fragment, _places(geometry, array))),
+            tiles=tuple(
+                (repacked if repack else cut)(
+                    live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment, _places(geometry, own)
+                )
+            ),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
+            array=None if own == array else own,
         )
-        layers[layer.name] = replace(made, signs=tile_signs(made, array))
+        layers[layer.name] = replace(made, signs=tile_signs(made, own))
     placement = Placement(
         array=array,
-        layers=layers,
-        digital=tuple(traced.digital),
+        layers=share_arrays(layers, specs, share),
+        digital=tuple(_with_ties(traced.digital, original)),
         macs_total=traced.macs_total,
+        macs_digital=traced.macs_digital,
+        folded=folded,
+        notes=tuple(notes),
         network=network,
     )
-    return calibrate(placement, example_input)
+    return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 
 
 def _places(geometry: Geometry, array: ArraySpec) -> np.ndarray | None:
@@ -103,26 +154,15 @@ def _parts(model: Any) -> tuple[nn.Module, dict[str, Any], dict[str, Any]]:
     raise UserError(f"Cannot place a {type(model).__name__}; pass an nn.Module or the result of admm.compress.")
 
 
-def _baked(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose weights are plain parameters, torch's pruning and parametrisations applied."""
-    # torch.nn.utils.prune leaves the masked weight behind as a computed tensor, which does not copy by itself.
-    computed = {
-        id(module.weight): module.weight.detach().clone()
-        for module in network.modules()
-        if hasattr(module, "weight_mask") and isinstance(module.weight, Tensor)
-    }
-    network = copy.deepcopy(network, computed).eval()
-    for module in network.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
-        if hasattr(module, "weight_orig") and hasattr(module, "weight_mask"):
-            prune.remove(module, "weight")
-    return network
-
-
-def _batch_size(example_input: Inputs) -> int:
-    first = example_input[0] if isinstance(example_input, tuple) else example_input
-    return first.shape[0]
+def _with_ties(digital: list[DigitalLayer], original: nn.Module) -> list[DigitalLayer]:
+    """Say of a digital module whose weight is also a layer's that this layer stands on arrays with its own copy."""
+    tied = ties(original)
+    return [
+        replace(item, reason=f"{item.reason}; the layer {tied[item.module]!r} that shares its weight has its own cells")
+        if item.module in tied
+        else item
+        for item in digital
+    ]
 
 
 def _refuse_shared(layers: list[TracedLayer]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -17,8 +16,11 @@ from torch import nn
 from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, from_matrix
 from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
+from mapping.folding import Folded, take_out
 from mapping.lowering import Geometry
 from mapping.pieces import Piece, pieces_of
+from mapping.preparing import prepare
+from mapping.tile_table import tile_table
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
@@ -53,7 +55,8 @@ class LayerPlacement:
     index: (groups, rows, cols) level indices (uint8 or uint16) into `grid`; live: bool of that shape, False where
     no weight stands; tiles: the parts that stand on arrays; signs: per tile the digital bits that its cells are read
     with (`crossbar.CellCodes`), () where the encoding needs none; snap_error: ‖w − quantised w‖ / ‖w‖ over live
-    weights, what placing cost in precision (0 for weights that were on their levels already).
+    weights, what placing cost in precision (0 for weights that were on their levels already); array: the arrays of
+    this layer, None for the placement's.
     """
 
     name: str
@@ -66,6 +69,7 @@ class LayerPlacement:
     calibration: Calibration
     signs: tuple[np.ndarray, ...] = ()
     snap_error: float = 0.0
+    array: ArraySpec | None = None
 
     @property
     def snapped(self) -> bool:
@@ -87,6 +91,15 @@ class LayerPlacement:
         """Outputs that arrays compute per input vector: columns with a live weight, over all groups."""
         return int(self.live.any(axis=1).sum())
 
+    @property
+    def levels_used(self) -> int:
+        """Levels that live weights stand on."""
+        used = np.zeros(len(self.grid.values), dtype=bool)
+        for index, live in zip(self.index, self.live, strict=True):
+            for row, stands in zip(index, live, strict=True):
+                used[row[stands]] = True
+        return int(used.sum())
+
     def cell_codes(self, tile: Tile, spec: ArraySpec) -> CellCodes:
         """Cell codes (planes, rows, cols) of one tile, with the signs that go with them.
 
@@ -98,6 +111,7 @@ class LayerPlacement:
     def weights_from_cells(self, spec: ArraySpec) -> torch.Tensor:
         """The weight tensor rebuilt from nothing but the cells and their signs: equals `weights()` bit for bit."""
         matrix = np.zeros(self.index.shape, dtype=np.float32)
+        spec = self.array or spec
         for number, tile in enumerate(self.tiles):
             signs = self.signs[number] if self.signs else None
             index, live = spec.encoder.decode(CellCodes(self.cell_codes(tile, spec).codes, signs))
@@ -113,7 +127,9 @@ class Placement:
     """Tiles of a network on arrays: the one description that simulation and cost both read.
 
     array: the arrays' spec; layers: by module name, in execution order; digital: what stays digital and why;
-    macs_total: multiply-accumulates per inference of the whole network; network: the original module (its
+    macs_total: multiply-accumulates per inference of the whole network, macs_digital: of what stays digital (None:
+    files that do not say); folded: pairs of layer and the batch normalisation that went into it; notes: what masks
+    freed across layers, or why nothing; network: the original module (its
     biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
     beside the placed weights (biases, normalisation) as they were placed, when loaded.
     """
@@ -122,81 +138,24 @@ class Placement:
     layers: dict[str, LayerPlacement]
     digital: tuple[DigitalLayer, ...]
     macs_total: int
+    macs_digital: int | None = None
+    folded: Folded = ()
+    notes: tuple[str, ...] = ()
     network: nn.Module | None = field(default=None, repr=False)
     digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
+    def spec_of(self, layer: LayerPlacement) -> ArraySpec:
+        """The arrays that a layer stands on: its own, else the placement's."""
+        return layer.array or self.array
+
     def pieces(self) -> Iterator[Piece]:
-        """Everything on the arrays, array by array, numbered in the order layer, tile, sign, slice (`pieces_of`)."""
-        first = 0
-        for layer in self.layers.values():
-            for piece in pieces_of(layer, self.array, first):
-                yield piece
-                first = max(first, piece.array + 1)
+        """Everything on the arrays, layer by layer (`mapping.pieces.pieces_of`)."""
+        return pieces_of(self)
 
     @cached_property
     def tiles(self) -> pd.DataFrame:
-        """The tile table, a row per tile piece (tile × sign × slice): what `hwmodels.estimate` reads.
-
-        sign: −1 for what is subtracted (negative weights, a dummy column); where an encoding has no halves, +1 stands
-        for both signs. row0, col0: position of the piece in its array (planes on neighbouring columns counted block by
-        block); rows, cols: word lines driven together and bit lines; converted_cols: of these, columns that are
-        converted, 0 where the current is subtracted from another piece's first; tiles on one array are read in turn
-        (fragments). live_cells, max_live_per_col: cells that carry a weight of this sign; adc_bits_needed: bits with
-        which no column sum of the piece can clip, 0 where inputs have no codes; reads_per_inference: input vectors;
-        input_cycles: array reads in time per input vector, all phases together; input_phases: 2 where inputs have both
-        signs; read_energy_j: mean energy of the cells for one
-        input vector, Σ V²·G·t_read over its cycles with the calibration inputs' voltages; outputs: values that the
-        whole layer gives per input vector.
-        """
-        rows = [self._tile_row(piece) for piece in self.pieces()]
-        return pd.DataFrame(rows, columns=list(_TILE_COLUMNS)).astype(_TILE_COLUMNS)
-
-    def _tile_row(self, piece: Piece) -> dict[str, object]:
-        spec, layer = self.array, piece.layer
-        at = np.ix_(piece.tile.rows, piece.tile.cols)
-        sign = np.sign(layer.grid.values)[layer.index[piece.tile.group][at]]
-        live = layer.live[piece.tile.group][at]
-        # The zero level of a pair stands on no half; without halves every live weight has its cell here.
-        halves = spec.encoding == "pair"
-        carried = live & (sign == piece.sign) if halves else live & (not piece.dummy)
-        drive = layer.calibration.drive[piece.tile.group][piece.tile.rows]
-        energy = spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1))
-        return {
-            "array": piece.array,
-            "layer": layer.label,
-            "tile": piece.number,
-            "sign": piece.sign,
-            "slice": piece.slice,
-            "row0": piece.tile.row0,
-            "col0": piece.col0,
-            "rows": piece.tile.rows.size,
-            "cols": piece.columns.size,
-            "converted_cols": piece.converted,
-            "array_rows": spec.rows,
-            "array_cols": spec.cols,
-            "live_cells": int(carried.sum()),
-            "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
-            "cell_bits": (spec.device.levels - 1).bit_length(),
-            "reads_per_inference": layer.shape.positions,
-            "input_cycles": spec.cycles_per_vector(layer.calibration.signed),
-            "input_phases": spec.input_phases(layer.calibration.signed),
-            "dac_bits": 0 if spec.input_bits is None else spec.dac_bits,
-            "adc_bits": spec.adc_bits or 0,
-            "adc_bits_needed": self._bits_needed(piece, live if spec.signed_converter else carried),
-            "cols_per_adc": spec.columns_per_converter,
-            "g_sum_s": float(piece.target.sum()),
-            "read_energy_j": energy,
-            "t_read_s": spec.t_read_s,
-            "outputs": layer.outputs,
-        }
-
-    def _bits_needed(self, piece: Piece, counted: np.ndarray) -> int:
-        """Resolution that no column of a piece can exceed; counted: bool (rows, cols), the cells that it adds up."""
-        spec = self.array
-        if spec.input_bits is None or not piece.converted:
-            return 0
-        most = int(counted.sum(axis=0).max(initial=0))
-        return spec.encoder.required_adc_bits(piece.tile.rows.size, most, piece.slice, spec.dac_bits)
+        """The tile table, a row per tile piece: what `hwmodels.estimate` reads (`mapping.tile_table`)."""
+        return tile_table(self)
 
     @property
     def arrays(self) -> int:
@@ -222,8 +181,8 @@ class Placement:
                     "cols_kept": int(layer.live.any(axis=1).sum()),
                     "arrays": counts[layer.label],
                     "macs": layer.shape.macs,
-                    "input_phases": self.array.input_phases(layer.calibration.signed),
-                    "levels_used": int(np.unique(layer.index[layer.live]).size),
+                    "input_phases": self.spec_of(layer).input_phases(layer.calibration.signed),
+                    "levels_used": layer.levels_used,
                     "snap_error": layer.snap_error,
                 }
                 for layer in self.layers.values()
@@ -232,7 +191,12 @@ class Placement:
 
     @property
     def macs_on_arrays(self) -> float:
-        """Share of the network's multiply-accumulates (dense count) that arrays compute."""
+        """Share of the network's multiply-accumulates (dense count) that arrays compute.
+
+        A transposed convolution counts its products with real inputs only, not those with the zeros between them.
+        """
+        if self.macs_digital is not None:
+            return 1 - self.macs_digital / self.macs_total if self.macs_total else 0.0
         mapped = sum(layer.shape.macs for layer in self.layers.values())
         return mapped / self.macs_total if self.macs_total else 0.0
 
@@ -250,7 +214,7 @@ class Placement:
         return placement_file.load(folder)
 
     def reference(self, network: nn.Module | None = None) -> nn.Module:
-        """The quantised torch network that ideal arrays must equal; a copy in evaluation mode.
+        """The quantised torch network that ideal arrays must equal; a prepared copy (`mapping.prepare`).
 
         network: the module whose structure to take; default: the one that was placed. A loaded placement brings its
         own biases and normalisation and puts them into the copy.
@@ -259,43 +223,15 @@ class Placement:
         source = network if network is not None else self.network
         if source is None:
             raise UserError("This placement was loaded without its network; pass it: reference(network).")
-        model = copy.deepcopy(source).eval()
+        model = prepare(source)
+        if network is not None:
+            take_out(model, self.folded)
         _restore_digital(model, self.digital_state)
         for layer in self.layers.values():
             target = _weight_of(model, layer)
             with torch.no_grad():
-                target.copy_(layer.weights())
+                target.copy_(layer.geometry.stored(layer.weights()))
         return model
-
-
-_TILE_COLUMNS: dict[str, str] = {
-    "array": "int64",
-    "layer": "str",
-    "tile": "int64",
-    "sign": "int64",
-    "slice": "int64",
-    "row0": "int64",
-    "col0": "int64",
-    "rows": "int64",
-    "cols": "int64",
-    "converted_cols": "int64",
-    "array_rows": "int64",
-    "array_cols": "int64",
-    "live_cells": "int64",
-    "max_live_per_col": "int64",
-    "cell_bits": "int64",
-    "reads_per_inference": "int64",
-    "input_cycles": "int64",
-    "input_phases": "int64",
-    "dac_bits": "int64",
-    "adc_bits": "int64",
-    "adc_bits_needed": "int64",
-    "cols_per_adc": "int64",
-    "g_sum_s": "float64",
-    "read_energy_j": "float64",
-    "t_read_s": "float64",
-    "outputs": "int64",
-}
 
 
 def _restore_digital(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -313,6 +249,6 @@ def _weight_of(model: nn.Module, layer: LayerPlacement) -> torch.Tensor:
     except AttributeError:
         raise UserError(f"The network has no layer {layer.name!r}, which this placement holds.") from None
     weight = module.weight
-    if not isinstance(weight, torch.Tensor) or tuple(weight.shape) != layer.geometry.weight_shape:
+    if not isinstance(weight, torch.Tensor) or tuple(weight.shape) != layer.geometry.stored_shape:
         raise UserError(f"Layer {layer.name!r} of the network does not have the weight shape that was placed.")
     return weight

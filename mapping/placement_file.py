@@ -1,17 +1,19 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/2`. JSON: the array spec with its device, per layer the geometry, matrix shape,
-calibration and number of tiles, the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
+Schema `ohmweave.placement/3`. JSON: the array spec with its device, per layer the geometry, matrix shape, calibration
+and its own array spec where it has one, the SHA-256 of what stands where (`content_sha256`: level indices, masks, grids
+and tiles), the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
 `NAME/converters` (int64, (n, 2): array, converter) and `NAME/converter_full_scale_s` (float64, n) of the converters
 with ranges of their own, `NAME/code_counts` (int64) and `NAME/codes_used` (uint8) of the histogram of column sums,
 `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other), `NAME/tile_sizes` (int32, (tiles, 3): group,
-rows, cols), `NAME/tile_places` (int32, (tiles, 2): block, row0) and, where the encoding has them, `NAME/signs` (int8,
-the tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network
-that is not a placed weight. Nothing in it is code.
+rows, cols), `NAME/tile_places` (int32, (tiles, 4): block, row0, col0, site or −1), where tiles do not fill their
+rectangles in order `NAME/word_lines` and `NAME/bit_lines` (int32, beside tile_rows and tile_cols) and, where the
+encoding has them, `NAME/signs` (int8, the tiles' flips or fragment signs behind each other, row by row); and
+`digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
 
-Files of schema 1 are read: they hold pairs only, every tile at the top of arrays of its own, and neither ranges per
-converter nor histograms.
+Files of schema 1 and 2 are read: 2 knows neither shared arrays nor lines out of order nor arrays of a layer's own; 1
+holds pairs only, every tile at the top of arrays of its own, and neither ranges per converter nor histograms.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
-SCHEMA = "ohmweave.placement/2"
-OLDER = ("ohmweave.placement/1",)
+SCHEMA = "ohmweave.placement/3"
+OLDER = ("ohmweave.placement/1", "ohmweave.placement/2")
 """Schemas that are read as well."""
 JSON_FILE, TENSOR_FILE = "placement.json", "placement.safetensors"
 
@@ -56,7 +58,10 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         "array": TypeAdapter(ArraySpec).dump_python(placement.array, mode="json"),
         "macs_total": placement.macs_total,
-        "layers": [_layer_head(layer) for layer in placement.layers.values()],
+        "macs_digital": placement.macs_digital,
+        "folded": placement.folded,
+        "notes": placement.notes,
+        "layers": [_layer_head(layer) | {"content_sha256": content_hash(layer)} for layer in placement.layers.values()],
         "digital": [asdict(item) for item in placement.digital],
     }
     try:
@@ -82,11 +87,18 @@ def load(folder: str | os.PathLike[str]) -> Placement:
     tensors = safetensors.torch.load(content)
     try:
         array = TypeAdapter(ArraySpec).validate_python(_retupled(head["array"]))
-        layers = {item["name"]: _layer(item, _own(tensors, item["name"]), array) for item in head["layers"]}
+        layers = {item["name"]: _checked(item, _own(tensors, item["name"]), array) for item in head["layers"]}
         digital = tuple(DigitalLayer(**item) for item in head["digital"])
         state = {key.removeprefix("digital/"): value for key, value in tensors.items() if key.startswith("digital/")}
         return Placement(
-            array=array, layers=layers, digital=digital, macs_total=head["macs_total"], digital_state=state
+            array=array,
+            layers=layers,
+            digital=digital,
+            macs_total=head["macs_total"],
+            macs_digital=head.get("macs_digital"),
+            folded=_retupled(head.get("folded", ())),
+            notes=tuple(head.get("notes", ())),
+            digital_state=state,
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None
@@ -95,25 +107,11 @@ def load(folder: str | os.PathLike[str]) -> Placement:
 def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for layer in placement.layers.values():
-        tiles = layer.tiles
-        none = [np.zeros(0, dtype=np.int32)]
-        own = {
-            "index": layer.index,
-            "live": layer.live.astype(np.uint8),
-            "levels": layer.grid.values,
-            "scale": layer.grid.scale,
+        own = _standing(layer) | {
             "drive": layer.calibration.drive,
             "converters": layer.calibration.converters,
             "converter_full_scale_s": layer.calibration.converter_full_scale_s,
-            "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
-            "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
-            "tile_sizes": np.array(
-                [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles], dtype=np.int32
-            ).reshape(-1, 3),
-            "tile_places": np.array([[tile.block, tile.row0] for tile in tiles], dtype=np.int32).reshape(-1, 2),
         }
-        if layer.signs:
-            own["signs"] = np.concatenate([sign.ravel() for sign in layer.signs])
         histogram = layer.calibration.histogram
         if histogram is not None:
             assert histogram.used is not None
@@ -125,6 +123,46 @@ def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
         if key not in placed:
             tensors[f"digital/{key}"] = value.detach().cpu().clone().contiguous()
     return tensors
+
+
+def _standing(layer: LayerPlacement) -> dict[str, np.ndarray]:
+    """What stands where: level indices, mask, grid and tiles."""
+    tiles, none = layer.tiles, [np.zeros(0, dtype=np.int32)]
+    sizes = [[tile.group, tile.rows.size, tile.cols.size] for tile in tiles]
+    places = [[tile.block, tile.row0, tile.col0, -1 if tile.site is None else tile.site] for tile in tiles]
+    own = {
+        "index": layer.index,
+        "live": layer.live.view(np.uint8),
+        "levels": layer.grid.values,
+        "scale": layer.grid.scale,
+        "tile_rows": np.concatenate([tile.rows for tile in tiles] or none),
+        "tile_cols": np.concatenate([tile.cols for tile in tiles] or none),
+        "tile_sizes": np.array(sizes, dtype=np.int32).reshape(-1, 3),
+        "tile_places": np.array(places, dtype=np.int32).reshape(-1, 4),
+    }
+    if not all(tile.in_order for tile in tiles):
+        own["word_lines"] = np.concatenate([tile.line_numbers for tile in tiles]).astype(np.int32)
+        own["bit_lines"] = np.concatenate([tile.columns for tile in tiles]).astype(np.int32)
+    if layer.signs:
+        own["signs"] = np.concatenate([sign.ravel() for sign in layer.signs])
+    return own
+
+
+def content_hash(layer: LayerPlacement) -> str:
+    """SHA-256 of what stands where in a layer: two layers with the same are placed alike, cell by cell."""
+    found = hashlib.sha256()
+    for key, value in sorted(_standing(layer).items()):
+        found.update(f"{key} {value.dtype} {value.shape}\n".encode())
+        found.update(np.ascontiguousarray(value).data)
+    return found.hexdigest()
+
+
+def _checked(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -> LayerPlacement:
+    """One layer; its content has to be what the JSON says."""
+    layer = _layer(head, own, array)
+    if "content_sha256" in head and content_hash(layer) != head["content_sha256"]:
+        raise ValueError(f"the content of layer {layer.name!r} is not what {JSON_FILE} says of it")
+    return layer
 
 
 def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
@@ -143,6 +181,7 @@ def _layer_head(layer: LayerPlacement) -> dict[str, Any]:
             else {key: getattr(calibration.histogram, key) for key in ("first", "width", "low", "top")},
         },
         "snap_error": layer.snap_error,
+        "array": None if layer.array is None else TypeAdapter(ArraySpec).dump_python(layer.array, mode="json"),
     }
 
 
@@ -168,11 +207,23 @@ def _own(tensors: dict[str, torch.Tensor], name: str) -> dict[str, np.ndarray]:
 
 
 _ARRAYS = ("index", "live", "levels", "scale", "drive", "tile_rows", "tile_cols", "tile_sizes")
-_OPTIONAL = ("tile_places", "signs", "converters", "converter_full_scale_s", "code_counts", "codes_used")
+_OPTIONAL = (
+    "tile_places",
+    "word_lines",
+    "bit_lines",
+    "signs",
+    "converters",
+    "converter_full_scale_s",
+    "code_counts",
+    "codes_used",
+)
 
 
 def _layer(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -> LayerPlacement:
     tiles = _tiles(own)
+    other = head.get("array")
+    if other is not None:
+        other = TypeAdapter(ArraySpec).validate_python(_retupled(other))
     return LayerPlacement(
         name=head["name"],
         geometry=Geometry(**_retupled(head["geometry"])),
@@ -182,8 +233,9 @@ def _layer(head: dict[str, Any], own: dict[str, np.ndarray], array: ArraySpec) -
         live=own["live"].astype(bool),
         tiles=tiles,
         calibration=_calibration(head["calibration"], own),
-        signs=_signs(own["signs"], tiles, array) if "signs" in own else (),
+        signs=_signs(own["signs"], tiles, other or array) if "signs" in own else (),
         snap_error=head["snap_error"],
+        array=other,
     )
 
 
@@ -198,14 +250,33 @@ def _calibration(head: dict[str, Any], own: dict[str, np.ndarray]) -> Calibratio
 
 def _tiles(own: dict[str, np.ndarray]) -> tuple[Tile, ...]:
     sizes = own["tile_sizes"]
-    rows = np.split(own["tile_rows"], np.cumsum(sizes[:, 1])[:-1]) if len(sizes) else []
-    cols = np.split(own["tile_cols"], np.cumsum(sizes[:, 2])[:-1]) if len(sizes) else []
+    rows, cols = _parts(own["tile_rows"], sizes[:, 1]), _parts(own["tile_cols"], sizes[:, 2])
+    lines = bits = [None] * len(sizes)
+    if "word_lines" in own:
+        lines, bits = _parts(own["word_lines"], sizes[:, 1]), _parts(own["bit_lines"], sizes[:, 2])
     alone = np.stack([np.arange(len(sizes)), np.zeros(len(sizes), dtype=int)], axis=1)
-    places = own.get("tile_places", alone)  # schema 1: every tile at the top of arrays of its own
+    given = own.get("tile_places", alone)  # schema 1: every tile at the top of arrays of its own
+    places = np.tile([0, 0, 0, -1], (len(sizes), 1))  # schema 2: no arrays that layers share
+    places[:, : given.shape[1]] = given
     return tuple(
-        Tile(group=int(size[0]), rows=r, cols=c, block=int(place[0]), row0=int(place[1]))
-        for size, r, c, place in zip(sizes, rows, cols, places, strict=True)
+        Tile(
+            group=int(size[0]),
+            rows=r,
+            cols=c,
+            block=int(place[0]),
+            row0=int(place[1]),
+            col0=int(place[2]),
+            site=None if place[3] < 0 else int(place[3]),
+            word_lines=w,
+            bit_lines=b,
+        )
+        for size, r, c, place, w, b in zip(sizes, rows, cols, places, lines, bits, strict=True)
     )
+
+
+def _parts(flat: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    """What stands behind each other, in parts of these sizes."""
+    return np.split(flat, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 
 def _signs(flat: np.ndarray, tiles: tuple[Tile, ...], array: ArraySpec) -> tuple[np.ndarray, ...]:

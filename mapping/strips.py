@@ -46,7 +46,7 @@ class PlacedStrip:
     @cached_property
     def contiguous(self) -> bool:
         """Whether the matrix columns stand side by side."""
-        return self.cols.numel() > 0 and int(self.cols[-1] - self.cols[0]) == self.cols.numel() - 1
+        return self.cols.numel() > 0 and bool((self.cols.diff() == 1).all())
 
     def to(self, device: torch.device | str) -> PlacedStrip:
         """The same on another torch device."""
@@ -63,7 +63,12 @@ def driver_errors_of(spec: ArraySpec, seed: int) -> Drivers | None:
     errors = spec.dac_errors
     if errors is None:
         return None
-    return lambda piece: driver_errors(errors, seed, piece.array, piece.tile.rows.size, first=piece.tile.row0)
+
+    def of_piece(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        gain, offset = driver_errors(errors, seed, piece.array, piece.tile.last_line + 1)
+        return gain[piece.tile.lines], offset[piece.tile.lines]
+
+    return of_piece
 
 
 def build_strips(

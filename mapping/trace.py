@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from hwmodels.errors import UserError
+from mapping.counting import Work, WorkCounter
+from mapping.inputs import Arguments, Inputs, first_input, quiet_eval
 from mapping.lowering import Geometry, geometry, why_not_mappable
 
-Inputs = Tensor | tuple[Tensor, ...]
-"""What a network is called with; the first axis of the first tensor is the batch."""
+NEVER_CALLED = "the example input never calls it"
+"""Why a layer that arrays could compute stands on none; calling it after all is an error, not a digital product."""
 
 
 @dataclass(kw_only=True)
@@ -28,17 +27,22 @@ class TracedLayer:
     vectors: int = 0
 
     def positions(self, batch: int) -> int:
-        """Input vectors per inference, over all calls of the layer."""
-        return self.vectors // batch
+        """Input vectors per inference, over all calls of the layer; rounded up."""
+        return -(-self.vectors // batch)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitalLayer:
-    """A layer that stays digital, and why."""
+    """A module that computes digitally, why, and what: per inference, multiply-accumulates and elements by operation.
+
+    operations: by torch's names, in elements of the largest operand; making and moving data is not counted.
+    """
 
     module: str
     type: str
     reason: str
+    macs: int = 0
+    operations: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -46,81 +50,61 @@ class Trace:
     """Mappable layers in the order of their first call, the digital rest, and the multiply-accumulates of both.
 
     macs_total counts every convolution and matrix product of one inference, also those written as functions in
-    `forward` (torch's own flop counter), so that nothing is silently left out.
+    `forward` (by torch's own flop formulas), so that nothing is silently left out; macs_digital: those outside the
+    mappable layers.
     """
 
     layers: list[TracedLayer] = field(default_factory=list)
     digital: list[DigitalLayer] = field(default_factory=list)
     macs_total: int = 0
+    macs_digital: int = 0
 
 
-def as_tuple(example_input: Inputs) -> tuple[Tensor, ...]:
-    """The inputs of one call as a tuple; a single tensor stands for itself.
-
-    Raises UserError for anything but tensors with a batch of at least one sample and finite values.
-    """
-    inputs = (example_input,) if isinstance(example_input, Tensor) else example_input
-    if not isinstance(inputs, tuple) or not inputs or not all(isinstance(item, Tensor) for item in inputs):
-        raise UserError(f"The example input is a tensor or a tuple of tensors, not a {type(example_input).__name__}.")
-    if inputs[0].dim() == 0 or inputs[0].shape[0] == 0:
-        raise UserError(f"The example input of shape {tuple(inputs[0].shape)} has no samples; give at least one.")
-    for item in inputs:
-        if item.is_floating_point() and not bool(torch.isfinite(item).all()):
-            raise UserError("The example input holds NaN or infinite values; ranges cannot be calibrated on it.")
-    return inputs
-
-
-def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The input of a layer that takes one, however it was passed."""
-    return args[0] if args else next(iter(kwargs.values()))
-
-
-@contextmanager
-def quiet_eval(model: nn.Module) -> Iterator[None]:
-    """Run a model in evaluation mode without gradients, and put every module's mode back."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def trace(model: nn.Module, example_input: Inputs) -> Trace:
+def trace(model: nn.Module, example_input: Inputs, *, batch_axis: int = 0) -> Trace:
     """Run the model once and note what its layers do.
 
+    batch_axis: the axis of the example's first tensor that counts samples.
     Raises UserError when the model does not run on the example input, or when no layer of it can be mapped.
     """
-    inputs = as_tuple(example_input)
-    result = Trace()
+    example = Arguments.of(example_input)
+    batch = example.batch(batch_axis)
     seen: dict[str, TracedLayer] = {}
-    handles = []
+    refused: dict[str, str] = {}
+    mappable = {name for name, module in model.named_modules() if why_not_mappable(module) is None}
+    counter = WorkCounter(model, mappable)
+    handles = list(counter.hooks(model))
     for name, module in model.named_modules():
-        if why_not_mappable(module) is None:
-            handles.append(module.register_forward_pre_hook(_recorder(name, seen), with_kwargs=True))
-    counter = FlopCounterMode(display=False)
+        if name in mappable:
+            handles.append(module.register_forward_pre_hook(_recorder(name, seen, refused), with_kwargs=True))
     try:
         with quiet_eval(model), counter:
-            model(*inputs)
+            example.call(model)
     except UserError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        shapes = ", ".join(str(tuple(x.shape)) for x in example.tensors)
         raise UserError(f"The network does not run on the example input of shape {shapes}: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
-    batch = inputs[0].shape[0]
-    result.macs_total = counter.get_total_flops() // (2 * batch)
-    _sort_out(model, seen, result)
+    if refused:
+        name, reason = next(iter(refused.items()))
+        raise UserError(f"Layer {name!r} {reason}.")
+    result = Trace(layers=list(seen.values()), macs_digital=counter.macs_digital // batch)
+    result.macs_total = (counter.macs_mapped + counter.macs_digital) // batch
+    result.digital = _digital(model, seen, counter, batch)
+    if not result.layers:
+        raise _nothing_to_place(model)
     return result
 
 
-def _recorder(name: str, seen: dict[str, TracedLayer]) -> Any:
+def _recorder(name: str, seen: dict[str, TracedLayer], refused: dict[str, str]) -> Callable[..., None]:
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         layer = seen.setdefault(name, TracedLayer(name=name, module=module, geometry=geometry(module)))
+        if len(args) + len(kwargs) != 1:
+            refused[name] = (
+                "is called with an output_size, which arrays do not know; give the layer its output_padding instead"
+            )
         x = first_input(args, kwargs)
         if x.dim() < layer.geometry.batched_dims:
             raise UserError(
@@ -132,21 +116,51 @@ def _recorder(name: str, seen: dict[str, TracedLayer]) -> Any:
     return record
 
 
-def _sort_out(model: nn.Module, seen: dict[str, TracedLayer], result: Trace) -> None:
-    """Split the modules into those on arrays (in call order) and the digital rest with a reason each.
+def _digital(model: nn.Module, seen: dict[str, TracedLayer], counter: WorkCounter, batch: int) -> list[DigitalLayer]:
+    """The digital rest with a reason and its work each.
 
-    Containers count only where they hold weights of their own (attention's input projection, for one).
+    A container counts only where it holds weights of its own or computes something in its forward.
     """
-    result.layers = list(seen.values())
+    found = []
     for name, module in model.named_modules():
         container = any(True for _ in module.children())
-        if name in seen or (container and not any(True for _ in module.parameters(recurse=False))):
+        holds = any(True for _ in module.parameters(recurse=False))
+        if name in seen or (container and not holds and name not in counter.work):
             continue
-        reason = why_not_mappable(module) or "its weights are used without calling the module"
-        result.digital.append(DigitalLayer(module=name, type=type(module).__name__, reason=reason))
-    if not result.layers:
-        kinds = sorted({type(m).__name__ for m in model.modules()})
-        raise UserError(
-            "No layer of the network can be placed on crossbars; Conv2d and Linear layers can. "
-            f"It holds: {', '.join(kinds)}."
+        work = counter.work.get(name, Work())
+        found.append(
+            DigitalLayer(
+                module=name,
+                type=type(module).__name__,
+                reason=_reason(name, module, container and not holds, counter, batch),
+                macs=work.macs // batch,
+                operations={key: -(-value // batch) for key, value in sorted(work.operations.items())},
+            )
         )
+    return found
+
+
+def _reason(name: str, module: nn.Module, bare_container: bool, counter: WorkCounter, batch: int) -> str:
+    """Why a module computes digitally; weights that a function reads past their module are named with their share."""
+    prefix = f"{name}." if name else ""
+    own = [f"{prefix}{key}" for key, _ in module.named_parameters(recurse=False)]
+    read = {key: counter.direct[key] // batch for key in own if key in counter.direct}
+    if read:
+        whole = (counter.macs_mapped + counter.macs_digital) // batch
+        told = ", ".join(f"{key!r} ({macs / whole:.1%} of all multiply-accumulates)" for key, macs in read.items())
+        return f"its weights are used without calling the module, by a function: {told}"
+    if bare_container:
+        return "computed in its forward"
+    return why_not_mappable(module) or NEVER_CALLED
+
+
+def _nothing_to_place(model: nn.Module) -> UserError:
+    kinds: dict[str, str] = {}
+    for name, module in model.named_modules():
+        if not any(True for _ in module.children()):
+            kinds.setdefault(type(module).__name__, name)
+    held = ", ".join(f"{kind} ({name!r})" if name else kind for kind, name in sorted(kinds.items()))
+    return UserError(
+        "No layer of the network can be placed on crossbars; convolutions (also transposed ones), linear layers, "
+        f"recurrent layers and multi-head attention can, if the example input calls them. It holds: {held}."
+    )

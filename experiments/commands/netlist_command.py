@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,17 +70,25 @@ def run(args: list[str]) -> int:
     return 0
 
 
+def _by_array(placement: Placement) -> dict[int, list[Piece]]:
+    """The pieces on every array, of whichever layers."""
+    found: dict[int, list[Piece]] = {}
+    for piece in placement.pieces():
+        found.setdefault(piece.array, []).append(piece)
+    return found
+
+
 def _listing(placement: Placement) -> str:
     """The arrays of a placement as a table."""
     from experiments.catalogue import as_table
 
     rows = []
-    for number, pieces in groupby(placement.pieces(), key=lambda piece: piece.array):
-        parts = list(pieces)
+    for number, parts in sorted(_by_array(placement).items()):
         high, wide = parts[0].contents.target.shape
         signs = " ".join(sorted({"+" if part.sign > 0 else "−" for part in parts}))
         slices = " ".join(sorted({str(part.slice) for part in parts}))
-        rows.append((str(number), parts[0].layer.label, signs, slices, str(high), str(wide)))
+        layers = " ".join(dict.fromkeys(part.layer.label for part in parts))
+        rows.append((str(number), layers, signs, slices, str(high), str(wide)))
     return as_table(("array", "layer", "sign", "slice", "rows", "cols"), rows)
 
 
@@ -90,8 +97,8 @@ def _pieces(placement: Placement, layer: str | None, array: int | None) -> list[
     labels = [placed.label for placed in placement.layers.values()]
     if layer is not None and layer not in labels:
         raise unknown("layer", layer, labels)
-    arrays = [list(members) for _, members in groupby(placement.pieces(), key=lambda piece: piece.array)]
-    arrays = [parts for parts in arrays if layer is None or parts[0].layer.label == layer]
+    arrays = [parts for _, parts in sorted(_by_array(placement).items())]
+    arrays = [parts for parts in arrays if layer is None or layer in {part.layer.label for part in parts}]
     if not arrays:
         raise UserError(f"Layer {layer!r} has no array: none of its weights is left.")
     number = 0 if array is None else array
@@ -107,7 +114,7 @@ def _export(placement: Placement, pieces: list[Piece], flags: _Netlist) -> None:
     from crossbar.array_circuit import circuit
     from hwmodels import conductance_from_chord, program
 
-    spec, contents = placement.array, pieces[0].contents
+    spec, contents = placement.spec_of(pieces[0].layer), pieces[0].contents
     g = contents.target
     if flags.seed is not None:
         g = program(g, spec.device, seed=flags.seed, array=contents.number)

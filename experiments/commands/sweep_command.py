@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ class _Sweep:
     """Go on with what the output folder holds; --no-resume refuses a folder that has points already."""
     retry_failed: Annotated[bool, Switch] = False
     """Try points again that failed before."""
+    report: bool = True
+    """Write report.html at the end; --no-report leaves it out."""
     data_dir: Annotated[Path | None, tyro.conf.arg(name="data-dir", metavar="DIR")] = None
     """Folder that holds the data set (the same as --data.dir)."""
     quiet: Annotated[bool, tyro.conf.arg(aliases=["-q"]), Switch] = False
@@ -67,6 +70,7 @@ def sweep(args: list[str]) -> int:
     out = flags.out if flags.out is not None else Path("sweeps") / f"{chosen.name}-{chosen.digest}"
     if not flags.resume and (out / "points.jsonl").exists():
         raise UserError(f"{str(out)!r} holds points already; leave --no-resume out, or choose another --out.")
+    start = time.perf_counter()
     with Progress(quiet=flags.quiet) as progress, _executor(flags) as executor:
         progress.note(f"Sweep {chosen.name}-{chosen.digest} in {out}, {executor.workers} worker(s)")
         results = sweeping.run(
@@ -74,7 +78,27 @@ def sweep(args: list[str]) -> int:
         )
     print(answer(results))
     print(f"Results: {out / 'results.parquet'} and results.csv")
+    _describe(chosen, out, flags, shlex.join(["ohmweave", "sweep", *args]), time.perf_counter() - start)
     return 0 if set(results["status"]) - {"failed"} else 1
+
+
+def _describe(chosen: Sweep, out: Path, flags: _Sweep, command: str, seconds: float) -> None:
+    """Write where the table comes from, and its page."""
+    from experiments.sweeping import about
+
+    try:
+        about.write(out, chosen, command=command, store=flags.store or out / "store", seconds=seconds)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to {str(out)!r}: {error.strerror or error}. The results are there; make room and give the "
+            "same command again."
+        ) from None
+    if flags.report:
+        from experiments.commands.report_command import title_of_sweep
+        from experiments.reporting import sweep_report
+
+        made = sweep_report.of_folder(out)
+        print(f"Report: {sweep_report.write(made, out, title_of_sweep(out, made.about))}")
 
 
 def _flags(config: Config, name: str, args: list[str]) -> _Sweep:

@@ -17,6 +17,7 @@ from itertools import zip_longest
 from typing import Any, cast
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -89,24 +90,28 @@ _STYLE: dict[str, Any] = {
     "lines.linewidth": 1.4,
 }
 
+_PAPER: dict[str, Any] = {"svg.fonttype": "path"}
+"""What differs in print: the reader of a paper may not have the font."""
+
 Draw = Callable[[Figure], object]
 """A picture with its data already in it."""
 
 
-def render(draw: Draw, fmt: str = "svg", width: float = WIDE) -> bytes:
+def render(draw: Draw, fmt: str = "svg", width: float = WIDE, *, paper: bool = False) -> bytes:
     """Draw a picture of the given width [inch] and return the file's bytes; equal data, equal bytes.
 
     draw: called with an empty Figure that it fills, and whose height it sets. fmt: a key of `FORMATS`.
+    paper: for print instead of a page, with text as outlines in an SVG and pixels enough in a PNG.
     The settings of the user's matplotlibrc are left out, and put back afterwards.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        cast("dict[str, Any]", matplotlib.rcParams).update(_STYLE)
+        cast("dict[str, Any]", matplotlib.rcParams).update(_STYLE | (_PAPER if paper else {}))
         figure = Figure(figsize=(width, 3.0), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         buffer = BytesIO()
-        figure.savefig(buffer, format=fmt, dpi=200, metadata=FORMATS[fmt])
+        figure.savefig(buffer, format=fmt, dpi=600 if paper else 200, metadata=FORMATS[fmt])
     return buffer.getvalue()
 
 
@@ -132,6 +137,16 @@ def inline(svg: bytes, name: str, label: str) -> str:
     for role, (light, _) in THEME.items():
         body = body.replace(light, f"var(--ow-{role})")
     return body.strip()
+
+
+def both_widths(draw: Draw, name: str, label: str, wide: bytes | None = None) -> dict[str, Markup]:
+    """A picture as a page holds it: markup for wide pages and for phones; wide: the SVG, where it is drawn already."""
+    narrow = render(draw, "svg", NARROW)
+    # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
+    return {
+        "wide": Markup(inline(wide if wide is not None else render(draw, "svg"), name, label)),
+        "narrow": Markup(inline(narrow, f"{name}-narrow", label)),
+    }
 
 
 def colour(role: str) -> str:

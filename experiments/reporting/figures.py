@@ -1,20 +1,19 @@
-"""The pictures of the report: accuracy through the stages, cost before and after, convergence.
+"""The pictures of the report: accuracy through the stages, cost before and after.
 
 Each takes a Figure whose width it keeps and whose height it sets (see `drawing`), and its data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.reporting.drawing import colour, is_narrow, labels, span
 from experiments.reporting.wording import known, number, percent
@@ -61,7 +60,7 @@ def accuracy(figure: Figure, values: Mapping[str, Any], decimals: int = 1) -> No
     ax.set_xticks(range(len(found)), names, color=colour("ink"))
     ax.set_xlim(-0.45, max(last, 0) + 0.45)
     ends = [100 * values[key] for key in ("crossbar_low", "crossbar_high") if known(values.get(key))]
-    _percent_limits(ax, np.concatenate([heights, seeds, ends]))
+    percent_limits(ax, np.concatenate([heights, seeds, ends]))
     ax.grid(axis="y")
     ax.set_ylabel("accuracy (%)")
 
@@ -91,7 +90,7 @@ def _crossbar_point(ax: Axes, place: int, values: Mapping[str, Any], seeds: np.n
     ax.plot([place], [mean], "o", color=colour("after"), markersize=7, zorder=4)
 
 
-def _percent_limits(ax: Axes, heights: np.ndarray) -> None:
+def percent_limits(ax: Axes, heights: np.ndarray) -> None:
     """Limits [%] around the points, at least two points apart so that noise never fills the picture."""
     heights = heights[np.isfinite(heights)]
     if not heights.size:
@@ -156,19 +155,26 @@ def _grouped(names: list[str], by: str, limit: int) -> dict[str, list[str]]:
     return {span(group): group for group in groups}
 
 
-def breakdown(figure: Figure, baseline: pd.DataFrame, placed: pd.DataFrame, by: str) -> None:
-    """Area and power before and after, a pair of bars per component or per layer.
+TITLES = {"area_mm2": "area (mm²)", "power_mw": "power (mW)", "energy_nj": "energy (nJ)", "latency_us": "latency (µs)"}
+"""What each broken-down cost is called on its axis."""
 
-    baseline, placed: tables with columns layer, component, area_mm2 [mm²], power_mw [mW]; by: "component" or "layer".
-    A quantity that is not known (NaN) is written as such instead of a bar.
+
+def breakdown(figure: Figure, costs: Mapping[str, Comparison]) -> None:
+    """Costs before and after, a pair of bars per component or per layer, a chart for each cost.
+
+    costs: by column of the cost tables, a key of `TITLES`. A quantity that is not known (NaN) is written as such
+    instead of a bar.
     """
-    costs = [compare(baseline, placed, by, value) for value in ("area_mm2", "power_mw")]
     narrow = is_narrow(figure)
-    height = 0.31 * max(1, *(len(cost.names) for cost in costs)) + 0.75
-    figure.set_figheight(2 * height + 0.3 if narrow else height + 0.3)
-    grid = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-    for ax, cost, title in zip(grid, costs, ("area (mm²)", "power (mW)"), strict=True):
-        _paired_bars(ax, cost, title, 17 if narrow else 22)
+    height = 0.31 * max(1, *(len(cost.names) for cost in costs.values())) + 0.75
+    columns = 1 if narrow else min(2, len(costs))
+    lines = -(-len(costs) // columns)
+    figure.set_figheight(lines * height + 0.3)
+    grid = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()
+    for ax, (column, cost) in zip(grid, costs.items(), strict=False):
+        _paired_bars(ax, cost, TITLES[column], 17 if narrow else 22)
+    for ax in grid[len(costs) :]:
+        ax.set_axis_off()
     handles, texts = grid[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside upper left", ncols=2, handlelength=1.2)
 
@@ -190,95 +196,13 @@ def _paired_bars(ax: Axes, cost: Comparison, title: str, letters: int) -> None:
     ax.set_ylim(max(len(cost.names), 1) - 0.45, -0.55)
     ax.set_xlim(0, 1.22 * largest)
     ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+    ax.xaxis.set_major_formatter(FuncFormatter(tick))
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     ax.set_xlabel(title)
 
 
-def _tick(value: float, _: object = None) -> str:
+def tick(value: float, _: object = None) -> str:
     """The number of a tick without the zeros that tell digits of a measurement."""
     mantissa, times, power = number(value).partition("\u00a0×")
     return (mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa) + times + power
-
-
-# --- convergence ---------------------------------------------------------------------------------------------------
-
-_RESIDUALS = (
-    ("primal_prune", "pruning, primal", "blue", "-"),
-    ("dual_prune", "pruning, dual", "blue", "--"),
-    ("primal_quantise", "quantisation, primal", "red", "-"),
-    ("dual_quantise", "quantisation, dual", "red", "--"),
-)
-
-
-def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -> None:
-    """Accuracy over all epochs, training included, and below it the ADMM residuals (logarithmic).
-
-    history: columns stage, accuracy (fraction), primal_prune, dual_prune, primal_quantise, dual_quantise; a row per
-    epoch. training: column accuracy. Either may be empty; the residuals appear only where one is above 0.
-    """
-    stages = ["train"] * len(training) + [str(stage) for stage in (history["stage"] if len(history) else ())]
-    traces = {key: _trace(history, key, len(training)) for key, *_ in _RESIDUALS}
-    residuals = any(np.any(trace > 0) for trace in traces.values())
-    figure.set_figheight(4.4 if residuals else 2.5)
-    axes = np.atleast_1d(figure.subplots(2 if residuals else 1, 1, sharex=True))
-    percentages = 100 * np.concatenate([_trace(training, "accuracy", 0), _trace(history, "accuracy", 0)])
-    _line(axes[0], percentages, color=colour("after"))
-    # The first epochs of training climb from chance; the frame follows what compression does.
-    _percent_limits(axes[0], percentages[len(training) // 2 :] if len(history) else percentages)
-    axes[0].set_ylabel("accuracy (%)")
-    if residuals:
-        for key, label, role, dash in _RESIDUALS:
-            if np.any(traces[key] > 0):
-                trace = np.where(traces[key] > 0, traces[key], np.nan)
-                _line(axes[1], trace, stages, color=colour(role), ls=dash, label=label)
-        axes[1].set_yscale("log")
-        low, high = axes[1].get_ylim()
-        axes[1].yaxis.set_major_formatter(FuncFormatter(_tick))
-        axes[1].yaxis.set_minor_formatter(FuncFormatter(_tick) if high < 10 * low else NullFormatter())
-        axes[1].set_ylabel("relative residual")
-        figure.legend(
-            *axes[1].get_legend_handles_labels(), loc="outside lower left", ncols=2 if is_narrow(figure) else 4
-        )
-    for ax in axes:
-        ax.grid(axis="y")
-        _shade_stages(ax, stages, titled=ax is axes[0])
-    axes[-1].set_xlim(0.5, max(len(stages), 1) + 0.5)
-    axes[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    axes[-1].set_xlabel("epoch, counted through")
-
-
-def _trace(table: pd.DataFrame, column: str, lead: int) -> np.ndarray:
-    """A column as floats behind `lead` unknown ones; a missing column is all unknown."""
-    values = table[column].to_numpy(dtype=float, na_value=np.nan) if column in table else np.full(len(table), np.nan)
-    return np.concatenate([np.full(lead, np.nan), values])
-
-
-def _line(ax: Axes, values: np.ndarray, stages: Sequence[str] = (), **style: Any) -> None:
-    """The known values over the epoch, points where they are few; interrupted where another stage comes between."""
-    at = np.flatnonzero(np.isfinite(values))
-    breaks = [place for place, (a, b) in enumerate(pairwise(at.tolist()), start=1) if len(set(stages[a : b + 1])) > 1]
-    x, y = np.insert(at + 1.0, breaks, np.nan), np.insert(values[at], breaks, np.nan)
-    ax.plot(x, y, marker="o" if len(at) <= 60 else "", markersize=2.5, **style)
-
-
-def _shade_stages(ax: Axes, stages: Sequence[str], *, titled: bool) -> None:
-    """Every other stage on a tinted ground, its name above where it has room."""
-    changes = [i for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
-    edges = [0, *changes, len(stages)]
-    inch = ax.figure.get_figwidth() * 0.85 / max(len(stages), 1)  # type: ignore[union-attr]
-    for turn, (start, stop) in enumerate(pairwise(edges)):
-        if turn % 2:
-            ax.axvspan(start + 0.5, stop + 0.5, color=colour("band"), zorder=0, linewidth=0)
-        if titled and stop > start and (stop - start) * inch > 0.075 * len(stages[start]):
-            ax.annotate(
-                stages[start],
-                ((start + stop + 1) / 2, 1),
-                (0, 3),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="center",
-                color=colour("muted"),
-                fontsize=7.5,
-            )

@@ -18,7 +18,17 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.reporting import converter_report, drawing, figures, page, sheet, tornado
+from experiments.reporting import (
+    converter_report,
+    drawing,
+    figures,
+    history_figure,
+    page,
+    rows,
+    sheet,
+    tornado,
+    waterfall_figure,
+)
 from experiments.reporting.wording import plain
 from hwmodels import atomic
 from hwmodels.errors import UserError, unknown
@@ -77,9 +87,10 @@ def write(
 ) -> None:
     """Write `report.html`, `summary.md`, `tables/*.csv`, `tables/*.parquet` and `figures/*` into the folder `out`.
 
-    record: as in `schema`; tables: cost_baseline, cost_placed, uncertainty, layers, history, training, tiles,
-    seeds, adc_histogram (an absent or empty one leaves its picture out). formats: of the pictures, among svg, png and
-    pdf; the page always has them.
+    record: as in `schema`; tables: cost_baseline, cost_placed, cost_layers, uncertainty, layers, history, training,
+    tiles, seeds, adc_histogram (an absent or empty one leaves its picture out), and counts, prices, times, clipping,
+    which say how numbers came about (without them the page links to fewer). formats: of the pictures, among svg, png
+    and pdf; the page always has them.
     Each file appears whole or not at all, the page last. Raises UserError for an unknown picture format.
     """
     for name in formats:
@@ -96,39 +107,42 @@ def write(
         for fmt in formats:
             data = svg if fmt == "svg" else drawing.render(draw, fmt)
             atomic.write(out / "figures" / f"{name}.{fmt}", data)
-        narrow = drawing.render(draw, "svg", drawing.NARROW)
-        drawn[name] = {
-            # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
-            "wide": Markup(drawing.inline(svg, name, alternatives[name])),
-            "narrow": Markup(drawing.inline(narrow, f"{name}-narrow", alternatives[name])),
-        }
+        drawn[name] = drawing.both_widths(draw, name, alternatives[name], svg)
     contents = page.contents(record, tables)
     files = {"tables": sorted(tables), "pictures": list(pictures), "formats": list(formats)}
-    summary = _environment().get_template("summary.md.j2").render(contents, files=files)
+    summary = environment().get_template("summary.md.j2").render(contents, files=files)
     atomic.write(out / "summary.md", plain(summary))
     html = (
-        _environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
+        environment().get_template("report.html.j2").render(contents, pictures=drawn, theme=drawing.THEME, files=files)
     )
     atomic.write(out / "report.html", html)
+
+
+def pictures_of(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
+    """The pictures of a run by name, to be drawn in another width or format than the page has them."""
+    return _pictures(record, tables)
 
 
 def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, drawing.Draw]:
     """The pictures that the data allow, in the order of the page."""
     empty = pd.DataFrame()
-    baseline, placed = tables.get("cost_baseline", empty), tables.get("cost_placed", empty)
     history, training, tiles = (tables.get(name, empty) for name in ("history", "training", "tiles"))
     decimals = page.precision(record["accuracy"])
     pictures: dict[str, drawing.Draw] = {
         "accuracy": lambda figure: figures.accuracy(figure, record["accuracy"], decimals)
     }
-    if not (baseline.empty or placed.empty):
-        for by in ("component", "layer"):
-            pictures[f"cost_by_{by}"] = lambda figure, by=by: figures.breakdown(figure, baseline, placed, by)
+    lost = record.get("waterfall")
+    if lost is not None:
+        pictures["waterfall"] = lambda figure: waterfall_figure.draw(figure, lost, decimals)
+    for by in ("component", "layer"):
+        costs = rows.charts(tables, by)
+        if costs:
+            pictures[f"cost_by_{by}"] = lambda figure, costs=costs: figures.breakdown(figure, costs)
     uncertain = tables.get("uncertainty", empty)
     if not uncertain.empty:
         pictures["uncertainty"] = lambda figure: tornado.draw(figure, uncertain)
     if not (history.empty and training.empty):
-        pictures["convergence"] = lambda figure: figures.convergence(figure, history, training)
+        pictures["convergence"] = lambda figure: history_figure.convergence(figure, history, training)
     if not tiles.empty:
         pictures["placement"] = lambda figure: sheet.placement(figure, tiles)
     sums = tables.get("adc_histogram", empty)
@@ -139,7 +153,8 @@ def _pictures(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> 
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates of all pages are, and how they are filled."""
     environment = Environment(
         loader=PackageLoader("experiments", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),

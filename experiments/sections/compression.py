@@ -113,6 +113,8 @@ Effect = Literal["mismatch", "stuck", "drift", "read_noise", "wires", "adc", "da
 class Compress:
     """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
 
+    start: str | None = None
+    """Folder of a finished run whose compressed network to go on from: its weights, and what it has pruned stays so."""
     method: Literal["admm", "gates", "parents"] = "admm"
     """admm: the sets of [compress.prune] and [compress.budget]; gates: weights and whole kernels or neurons together by
     gates in {0, 1} (Lee and Lee 2022), then retraining and levels by ADMM; parents: ever fewer groups, each time from

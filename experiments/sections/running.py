@@ -78,3 +78,9 @@ class Report:
     """Heading of the page; default: the configuration's name."""
     figures: tuple[Literal["svg", "png", "pdf"], ...] = ("svg", "png")
     """Formats of the pictures beside the page."""
+    waterfall: Annotated[bool, Strict()] = True
+    """Show where accuracy is lost: run the chips again with errors switched on in turn, and each alone."""
+    waterfall_chips: Count | None = None
+    """Chips for that; default: all of simulate.seeds."""
+    waterfall_samples: Count | None = None
+    """Test samples for that, the first ones; default: all."""

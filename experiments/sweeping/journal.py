@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,9 @@ from hwmodels.errors import UserError
 
 IDENTITY = "sweep.json"
 SCHEMA = "ohmweave.sweep/1"
+PLAN_SCHEMA = "ohmweave.plan/1"
 JOURNAL = "points.jsonl"
+PLAN = "plan.json"
 Record = dict[str, Any]
 
 
@@ -76,6 +78,23 @@ class SweepFolder:
                 f"{self._identity['name']}-{self._identity['digest']}); choose another --out. To use the work that is "
                 f"done there, give --store {path / 'store'}."
             )
+
+    def plan(self, points: int, objectives: Sequence[str], counts: Mapping[str, int] | None = None) -> None:
+        """Note for those who look on how many points there are to be; counts: by status, once the sweep is finished.
+
+        Raises OSError on a full disk.
+        """
+        finished = counts is not None
+        write_json(
+            self.path / PLAN,
+            {
+                "schema": PLAN_SCHEMA,
+                "points": points,
+                "objectives": list(objectives),
+                "finished": finished,
+                "counts": None if counts is None else dict(counts),
+            },
+        )
 
     def records(self) -> dict[str, Record]:
         """The last record of every point, by what the point is known by ("id")."""

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -38,7 +38,7 @@ from admm import Plan
 from admm.constraints import Budget, Option
 from crossbar import ArraySpec
 from experiments import data, hardware_loop
-from experiments.config import Compress, Config
+from experiments.config import Compress, Config, Simulate
 from experiments.plans import compression_plan
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
@@ -48,17 +48,20 @@ from experiments.setup import (
     asked_target,
     baseline_spec,
     device,
-    network_inputs,
+    network_files,
     read_conditions,
+    start_digest,
     stuck_input,
 )
 from hwmodels import Device, Library
 from mapping import Conditions
 
+T = TypeVar("T")
+
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
 STAGES: tuple[Stage, ...] = ("dense", "compressed", "baseline", "placement", "chips", "cost")
 
-REVISIONS: dict[Stage, int] = {"dense": 1, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
+REVISIONS: dict[Stage, int] = {"dense": 2, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
 """Grows when a stage comes to give something else for the same values, so that old entries are not taken for new."""
 
 _TEXT = ("name", "technology", "description", "sources", "unverified")
@@ -99,7 +102,7 @@ class Keys:
 
     def digest(self) -> str:
         """One key for all of them: what the point's results are known by."""
-        return digest(astuple(self))
+        return digest([self.dense, self.compressed, self.baseline, self.placement, self.chips, self.cost])
 
 
 def digest(values: Any) -> str:
@@ -120,12 +123,17 @@ def program() -> str:
 class KeyMaker:
     """Works out keys; what many points of one sweep have in common is read and hashed once.
 
-    Files (weights, devices, libraries, data) are taken to stay as they are as long as one KeyMaker lives.
+    Files (weights, devices, libraries, data) are taken to stay as they are as long as one KeyMaker lives. Parts of a
+    configuration that are the same object as before are not hashed again (`Configurations` shares them).
     """
+
+    MOST = 5_000
+    """Parts that are remembered."""
 
     def __init__(self, data_known: dict[str, Any] | None = None) -> None:
         """Start without anything known but, perhaps, the hashes of data sets (they take long)."""
         self._known: dict[str, Any] = {}
+        self._made: dict[Any, tuple[tuple[Any, ...], Any]] = {}
         self._data: dict[str, Any] = {} if data_known is None else data_known
 
     def keys(self, config: Config) -> Keys:
@@ -135,38 +143,53 @@ class KeyMaker:
         levels that a device lacks, constraints that contradict each other, converters that the library cannot price.
         """
         array, baseline = self.arrays(config)
-        dense = _stage("dense", self._dense_values(config))
-        conditions = read_conditions(config, array.device, SILENT)
-        compressed = _stage(
+        simulate, compress = config.simulate, config.compress
+        dense = self._same("dense", (*self._dense_parts(config),), lambda: _stage("dense", self._dense_values(config)))
+        priced = (config.crossbar, config.hardware) if compress.target is not None else ()
+        compressed = self._same(
             "compressed",
-            {
-                "dense": dense,
-                **self._plan_values(config, array),
-                **_method_values(config.compress),
-                **self._loop_values(config, array, conditions),
-                **self._target_values(config, array, baseline),
-            },
+            (dense, compress, config.train, array, baseline, simulate, *priced),
+            lambda: self._compressed(config, dense, array, baseline),
         )
-        calibration = config.simulate.calibration_samples
-        placed = {"network": compressed, "snap": config.compress.snap, **_placement_values(array, calibration)}
-        placement = _stage("placement", placed)
-        unpruned = _stage("baseline", {"network": dense, **_placement_values(baseline, calibration)})
-        cells = array.device
-        chips = {
-            "placement": placement,
-            # By identity: the devices of one KeyMaker are kept, and the same configuration has the same one.
-            "device": self._once("cells", id(cells), lambda: (cells, _device_values(cells)))[1],
-            **_chip_values(array, conditions),
-        }
+        placement = self._same(
+            "placement",
+            (compressed, array, simulate, compress.snap),
+            lambda: _placed("placement", compressed, array, simulate, snap=compress.snap),
+        )
+        unpruned = self._same(
+            "baseline", (dense, baseline, simulate), lambda: _placed("baseline", dense, baseline, simulate)
+        )
+        chips = self._same("chips", (placement, array, simulate), lambda: self._chips(config, placement, array))
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
             dense=dense,
             compressed=compressed,
             baseline=unpruned,
             placement=placement,
-            chips=_stage("chips", chips),
+            chips=chips,
             cost=_stage("cost", cost),
         )
+
+    def _compressed(self, config: Config, dense: str, array: ArraySpec, baseline: ArraySpec) -> str:
+        return _stage(
+            "compressed",
+            {
+                "dense": dense,
+                **self._plan_values(config, array),
+                **_method_values(config.compress),
+                **self._loop_values(config, array),
+                **self._target_values(config, array, baseline),
+            },
+        )
+
+    def _chips(self, config: Config, placement: str, array: ArraySpec) -> str:
+        conditions = read_conditions(config, array.device, SILENT)
+        chips = {
+            "placement": placement,
+            "device": self._device_values(array.device),
+            **_chip_values(array, conditions),
+        }
+        return _stage("chips", chips)
 
     def arrays(self, config: Config) -> tuple[ArraySpec, ArraySpec]:
         """The arrays of a configuration and those of its baseline."""
@@ -177,8 +200,7 @@ class KeyMaker:
             array = array_spec(config, cells)
             return array, baseline_spec(config, array)
 
-        named = [_flat(config.crossbar), _flat(config.device), config.hardware.baseline_bits]
-        return self._once("arrays", named, build)
+        return self._same("arrays", (config.crossbar, config.device, config.hardware.baseline_bits), build)
 
     def pricing(self, config: Config, array: ArraySpec) -> Pricing:
         """What the configuration's chips are priced with; the library is read and its converters checked once."""
@@ -187,18 +209,32 @@ class KeyMaker:
         known: Pricing = self._once("pricing", named, lambda: Pricing.of(section, array))
         return Pricing(section=section, library=known.library, array=array)
 
+    def _same(self, what: str, parts: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What was made of these very parts before: of objects by identity, of numbers and texts by value."""
+        key = (what, *(part if isinstance(part, str | int | None) else id(part) for part in parts))
+        if key not in self._made:
+            if len(self._made) >= self.MOST:
+                self._made.clear()
+            # The parts are kept, so that no other object takes their identity.
+            self._made[key] = (parts, make())
+        return self._made[key][1]
+
     def _once(self, what: str, named: Any, make: Any) -> Any:
         key = what + json.dumps(named, sort_keys=True, default=repr)
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
+    def _dense_parts(self, config: Config) -> tuple[Any, ...]:
+        floored = config.compress.accuracy_floor is None
+        return config.seed, config.network, config.data, config.train, config.simulate.batch_size, floored
+
     def _dense_values(self, config: Config) -> dict[str, Any]:
         section = config.data
         return {
             "seed": config.seed,
             "network": config.network.name,
-            "files": self._once("files", _flat(config.network), lambda: network_inputs(config)),
+            "files": self._once("files", _flat(config.network), lambda: network_files(config)),
             "data": [section.name, section.train_limit, section.test_limit],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
@@ -220,7 +256,12 @@ class KeyMaker:
             "plan", named, lambda: digest(_PLAN.dump_python(compression_plan(config, array, shared), mode="json"))
         )
         purify = None if section.purify is None else [section.purify, config.simulate.calibration_samples]
-        return {"plan": plan, "batch_size": section.batch_size or config.train.batch_size, "purify": purify}
+        return {
+            "plan": plan,
+            "start": self._once("start", section.start, lambda: start_digest(config)),
+            "batch_size": section.batch_size or config.train.batch_size,
+            "purify": purify,
+        }
 
     def _target_values(self, config: Config, array: ArraySpec, baseline: ArraySpec) -> dict[str, Any]:
         target, section = asked_target(config), config.compress
@@ -241,7 +282,7 @@ class KeyMaker:
             values["rate"] = _placement_values(baseline, samples) if rate is None else rate
         return {**values, "priced": prices, "placed": _placement_values(array, samples)}
 
-    def _loop_values(self, config: Config, array: ArraySpec, conditions: Conditions) -> dict[str, Any]:
+    def _loop_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         """What hardware in the training loop reads: everything that chips do, as far as training is told of it."""
         section = config.compress
         values: dict[str, Any] = {}
@@ -249,13 +290,18 @@ class KeyMaker:
             values["stuck"] = stuck_input(config)
         if section.train_on:
             seen = hardware_loop.training_array(section, array)
+            conditions = read_conditions(config, array.device, SILENT)
             values["loop"] = {
                 **_placement_values(seen, config.simulate.calibration_samples),
                 **_chip_values(seen, hardware_loop.training_conditions(section, conditions)),
-                "device": _device_values(seen.device),
+                "device": self._device_values(seen.device),
                 "chips": section.train_chips,
             }
         return values
+
+    def _device_values(self, cells: Device) -> dict[str, Any]:
+        values = self._same("cells", (cells,), lambda: _DEVICE.dump_python(cells, mode="json"))
+        return {name: value for name, value in values.items() if name not in _TEXT}
 
     def _cost_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         section, cells = config.hardware, array.device
@@ -272,13 +318,10 @@ class KeyMaker:
             "t_read_s": array.t_read_s,
             "read_voltage_v": cells.read_voltage_v,
             # Writing is priced from the device's pulses, which its errors and faults decide, where it has any.
-            "writing": None if cells.write_verify is None else _device_values(cells),
+            "writing": None
+            if cells.write_verify is None
+            else self._same("writing", (cells,), lambda: digest(self._device_values(cells))),
         }
-
-
-def _device_values(cells: Device) -> dict[str, Any]:
-    """Everything of a device but what only people read."""
-    return {name: value for name, value in _DEVICE.dump_python(cells, mode="json").items() if name not in _TEXT}
 
 
 def _method_values(section: Compress) -> dict[str, Any]:
@@ -315,6 +358,11 @@ def _some(array: ArraySpec, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
     return digest({"stage": stage, "revision": REVISIONS[stage], "program": program(), **values})
+
+
+def _placed(stage: Stage, network: str, array: ArraySpec, simulate: Simulate, *, snap: bool = False) -> str:
+    values = _placement_values(array, simulate.calibration_samples)
+    return _stage(stage, {"network": network, "snap": snap, **values})
 
 
 def _placement_values(array: ArraySpec, calibration: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -66,6 +66,43 @@ def _shares(settings: Settings, axes: int, points: int) -> np.ndarray:
 def configured(base: Mapping[str, Any], point: Point) -> Config:
     """The configuration of a point; base: plain values. Raises UserError that names the swept keys."""
     return configuration.validated(overlaid(base, point.swept), f"[sweep] {point.text}")
+
+
+class Configurations:
+    """Configurations of a sweep's points; sections that points have in common are built and checked once.
+
+    Points then share section objects, which is how `KeyMaker` tells cheaply what it has hashed before.
+    """
+
+    MOST = 10_000
+    """Sections that are kept."""
+
+    def __init__(self, base: Mapping[str, Any]) -> None:
+        """base: plain values, without a mistake of their own, that swept keys are laid over."""
+        self._base = base
+        self._plain = configuration.validated(base, "the sweep's file")
+        self._sections: dict[tuple[str, str], Any] = {}
+
+    def of(self, point: Point) -> Config:
+        """The same as `configured`, errors included."""
+        changes: dict[str, Values] = {}
+        for key, value in point.swept.items():
+            changes.setdefault(key.partition(".")[0], {})[key] = value
+        try:
+            return replace(self._plain, **{name: self._section(name, values) for name, values in changes.items()})
+        except UserError:
+            configured(self._base, point)  # says the same about the whole point
+            raise
+
+    def _section(self, name: str, values: Values) -> Any:
+        # By text, as 1, 1.0 and true are equal in Python.
+        key = (name, repr(values))
+        if key not in self._sections:
+            if len(self._sections) >= self.MOST:
+                self._sections.clear()
+            made = configured(self._base, Point(0, values))
+            self._sections[key] = getattr(made, name)
+        return self._sections[key]
 
 
 def check_alone(base: Mapping[str, Any], axes: Sequence[Axis], where: str) -> None:

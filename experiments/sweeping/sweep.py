@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,17 @@ from experiments.sweeping.axes import Axis, Settings, parse
 from experiments.sweeping.columns import direction
 from experiments.sweeping.executors import Executor
 from experiments.sweeping.journal import Record, SweepFolder
-from experiments.sweeping.keys import KeyMaker, Keys, Stage, digest
-from experiments.sweeping.points import Point, check_alone, chosen, configured
-from experiments.sweeping.rows import Read, assemble, only_price_missing
-from experiments.sweeping.scheduling import Scheduler
+from experiments.sweeping.keys import KeyMaker, Keys, digest
+from experiments.sweeping.points import Configurations, Point, check_alone, chosen
+from experiments.sweeping.rows import Rows
+from experiments.sweeping.scheduling import Outcome, Scheduler
 from experiments.sweeping.statistics import Rules, constraint
 from experiments.sweeping.store import Store
-from experiments.sweeping.work import Done, Job, Prices, price
+from experiments.sweeping.work import Done, Job
 from hwmodels.errors import UserError
 
-SLICE = 5000
-"""Points that are planned at a time: bounds memory."""
-CHUNK = 250
-"""Points that a worker prices at a time."""
+BATCH = 500
+"""Points that were there already are written to the journal so many at a time."""
 
 
 @dataclass(frozen=True)
@@ -82,111 +79,102 @@ class _Run:
     progress: Progress
     retry_failed: bool
     maker: KeyMaker
+    configurations: Configurations
+    rows: Rows
     old: dict[str, Record] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     records: dict[int, Record] = field(default_factory=dict)
     failed: int = 0
     best: tuple[float, str] | None = None
     shared: int = 0
-    _jobs: dict[int, Job] = field(default_factory=dict)
-    _remembered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _priced: dict[int, Done] = field(default_factory=dict)
+    _rules: dict[int, Rules] = field(default_factory=dict)
     _unwritten: list[Record] = field(default_factory=list)
+
+    def note_plan(self, points: int, counts: Mapping[str, int] | None = None) -> None:
+        """Say in the folder how many points there are; counts: what they came to, at the end."""
+        try:
+            self.folder.plan(points, self.sweep.settings.objectives, counts)
+        except OSError as error:
+            raise self._full(error) from None
 
     def take(self, points: Sequence[Point], task: ProgressTask) -> None:
         """Bring points to a result: from the journal, from the store, or by work."""
-        for first in range(0, len(points), SLICE):
-            self._take(points[first : first + SLICE], task)
-
-    def _take(self, points: Sequence[Point], task: ProgressTask) -> None:
-        waiting, unpriced = [], []
         self.points += points
-        for point in points:
-            job = self._known(point, task)
-            if job is not None:
-                cheap = only_price_missing(self._read, job.keys, job.rules)
-                (unpriced if cheap else waiting).append((point, job))
-        self._flush()
-        waiting += self._price(unpriced, task)
-        scheduler = Scheduler(self.executor, self.progress.note, lambda stage: self._shared(stage, task))
-        for point, outcome, attempts in scheduler.run(waiting):
-            self._record(point, task, self._made(point, outcome, attempts))
-            self._flush()
+        left = iter(points)
 
-    def _known(self, point: Point, task: ProgressTask) -> Job | None:
-        """Settle a point that needs no work; else the job that it needs."""
+        def more() -> bool:
+            point = next(left, None)
+            if point is not None:
+                self._plan(point, task, scheduler)
+            return point is not None
+
+        scheduler = Scheduler(self.executor, self.progress.note, lambda stage: self._shared(stage, task), more)
+        for outcomes in scheduler.run():
+            for outcome in outcomes:
+                self._settle(outcome, task, scheduler)
+            self._flush()
+        self._flush()
+
+    def _plan(self, point: Point, task: ProgressTask, scheduler: Scheduler) -> None:
+        """Settle a point that needs no work; else give it to the scheduler."""
         start = time.perf_counter()
         try:
-            config = configured(self.sweep.base, point)
+            config = self.configurations.of(point)
             keys = self.maker.keys(config)
         except UserError as error:
             self._record(point, task, _record(point, "", {"status": "failed", "message": str(error)}, cached=True))
-            return None
-        rules = self.sweep.rules(config)
+            return
+        rules = self._rules_of(config)
         identity = _identity(keys, rules)
         earlier = self.old.get(identity)
         if earlier is not None and not (self.retry_failed and earlier["row"]["status"] == "failed"):
             self._record(point, task, {**earlier, "point": point.number}, write=False)
-            return None
-        row = assemble(self._read, keys, rules)
+            return
+        row = self.rows.row(keys, rules)
         if row is not None:
             spent = time.perf_counter() - start
             self._record(point, task, _record(point, identity, row, cached=True, seconds=spent, key=keys.digest()))
-            return None
+            return
         job = Job("point", config, keys, rules, str(self.store.path.resolve()))
-        self._jobs[point.number] = job
-        return job
+        if self.rows.placed(keys):
+            scheduler.price(point, job)
+        else:
+            scheduler.ask(point, job)
 
-    def _read(self, stage: Stage, key: str) -> Mapping[str, Any] | None:
-        """A record of the store; those of stages that many points share are remembered."""
-        if stage == "cost":
-            return self.store.read(stage, key)
-        name = f"{stage} {key}"
-        if name not in self._remembered:
-            found = self.store.read(stage, key)
+    def _rules_of(self, config: Config) -> Rules:
+        seeds = config.simulate.seeds
+        if seeds not in self._rules:
+            self._rules[seeds] = self.sweep.rules(config)
+        return self._rules[seeds]
+
+    def _settle(self, outcome: Outcome, task: ProgressTask, scheduler: Scheduler) -> None:
+        """Record what came of a point, or have it simulated where it is priced and lacks chips."""
+        point, job, done, attempts = outcome
+        row = {"status": "failed", "message": done.message}
+        if done.kind == "ok":
+            costs = done if done.costs is not None else self._priced.get(point.number)
+            assert costs is not None, "a point came back without a price"
+            found = self.rows.row(job.keys, job.rules, costs.costs)
             if found is None:
-                return None
-            self._remembered[name] = found
-        return self._remembered[name]
-
-    def _price(self, points: list[tuple[Point, Job]], task: ProgressTask) -> list[tuple[Point, Job]]:
-        """Price points that lack nothing else, in bulk; those whose worker was lost come back."""
-        groups: dict[str, list[tuple[Point, Job]]] = {}
-        for point, job in points:
-            groups.setdefault(job.keys.placement + job.keys.baseline, []).append((point, job))
-        chunks = [group[n : n + CHUNK] for group in groups.values() for n in range(0, len(group), CHUNK)]
-        running: dict[Future[list[Done]], list[tuple[Point, Job]]] = {}
-        lost: list[tuple[Point, Job]] = []
-        while chunks or running:
-            while chunks and len(running) < self.executor.workers:
-                chunk = chunks.pop(0)
-                running[self.executor.submit(price, Prices(tuple(job for _, job in chunk)))] = chunk
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                chunk = running.pop(future)
-                # Whatever happened to the whole chunk happens to its points one by one, where it is recorded.
-                if future.exception() is not None:
-                    lost += chunk
-                    continue
-                for (point, job), outcome in zip(chunk, future.result(), strict=True):
-                    row = (
-                        None
-                        if outcome.costs is None
-                        else assemble(_with(self._read, outcome.costs), job.keys, job.rules)
-                    )
-                    self._record(point, task, self._made(point, replace(outcome, row=row), 1))
-                self._flush()
-        return lost
-
-    def _made(self, point: Point, outcome: Done, attempts: int) -> Record:
-        job = self._jobs.pop(point.number)
-        row = outcome.row if outcome.row is not None else {"status": "failed", "message": outcome.message}
-        about = {"seconds": outcome.seconds, "host": outcome.host, "worker": outcome.worker, "trace": outcome.trace}
-        return _record(point, _identity(job.keys, job.rules), row, attempts=attempts, key=job.keys.digest(), **about)
+                assert done.costs is not None, "a stage vanished from the store while its point was computed"
+                self._priced[point.number] = done
+                scheduler.simulate(point, job)
+                return
+            row = found
+        priced = self._priced.pop(point.number, None)
+        seconds = done.seconds + (0.0 if priced is None else priced.seconds)
+        about = {"seconds": seconds, "host": done.host, "worker": done.worker, "trace": done.trace}
+        identity, key = _identity(job.keys, job.rules), job.keys.digest()
+        self._record(point, task, _record(point, identity, row, attempts=attempts, key=key, **about))
 
     def _record(self, point: Point, task: ProgressTask, record: Record, *, write: bool = True) -> None:
         self.records[point.number] = record
         # A point that cannot even be planned has nothing that it is known by, and is planned again the next time.
         if write and record["id"]:
             self._unwritten.append(record)
+            if len(self._unwritten) >= BATCH:
+                self._flush()
         row = record["row"]
         if row["status"] == "failed":
             self.failed += 1
@@ -200,11 +188,14 @@ class _Run:
             if self._unwritten:
                 self.folder.append(self._unwritten)
         except OSError as error:
-            raise UserError(
-                f"Stopped: cannot write to {str(self.folder.path)!r}: {error.strerror or error}. What is finished is "
-                "kept; make room and give the same command again."
-            ) from None
+            raise self._full(error) from None
         self._unwritten.clear()
+
+    def _full(self, error: OSError) -> UserError:
+        return UserError(
+            f"Stopped: cannot write to {str(self.folder.path)!r}: {error.strerror or error}. What is finished is "
+            "kept; make room and give the same command again."
+        )
 
     def _shared(self, stage: str, task: ProgressTask) -> None:
         self.shared += 1
@@ -229,11 +220,6 @@ def _identity(keys: Keys, rules: Rules) -> str:
     return digest([keys.digest(), repr(rules)])
 
 
-def _with(read: Read, costs: Mapping[str, Any]) -> Read:
-    """What the store holds, and a cost record that it does not."""
-    return lambda stage, key: costs if stage == "cost" else read(stage, key)
-
-
 def _record(point: Point, identity: str, row: Mapping[str, Any], **about: Any) -> Record:
     """A line of the journal."""
     given = {"cached": False, "attempts": 0, "seconds": 0.0, "host": "", "worker": 0, "key": ""} | about
@@ -254,21 +240,26 @@ def run(
     executor: where jobs run, entered by the caller; store: default `out`/store. Returns the results table.
     Raises UserError for a user's mistake, when all points fail to start, and for a full disk; what is finished is kept.
     """
-    maker = KeyMaker()
+    maker, configurations = KeyMaker(), Configurations(sweep.base)
     search = sweep.settings.method == "search"
     points = [] if search else chosen(sweep.settings, sweep.axes)
     if not search:
-        _refuse_hopeless(sweep, points, maker)
+        _refuse_hopeless(points, configurations, maker)
     identity = {"name": sweep.name, "digest": sweep.digest}
     with SweepFolder(out, identity) as folder:
-        run = _Run(sweep, folder, Store(store or out / "store"), executor, progress, retry_failed, maker)
+        kept = Store(store or out / "store")
+        run = _Run(sweep, folder, kept, executor, progress, retry_failed, maker, configurations, Rows(kept.read))
         run.old = folder.records()
+        expected = sweep.settings.points if search else len(points)
+        run.note_plan(expected or 0)
         try:
             _search(run) if search else _all(run, points)
         except BaseException:
             _write(run)  # what there is so far; the next call writes the rest
             raise
-        return _write(run)
+        results = _write(run)
+        run.note_plan(len(results), {str(name): int(n) for name, n in results["status"].value_counts().items()})
+        return results
 
 
 def _all(run: _Run, points: list[Point]) -> None:
@@ -303,12 +294,12 @@ def _write(run: _Run) -> pd.DataFrame:
     return results
 
 
-def _refuse_hopeless(sweep: Sweep, points: Iterable[Point], maker: KeyMaker) -> None:
+def _refuse_hopeless(points: Iterable[Point], configurations: Configurations, maker: KeyMaker) -> None:
     """Refuse a sweep in which no point can even start: the mistake is the file's, not a point's."""
     first = ""
     for point in points:
         try:
-            maker.keys(configured(sweep.base, point))
+            maker.keys(configurations.of(point))
         except UserError as error:
             first = first or f"{point.text}: {error}"
         else:

@@ -22,8 +22,8 @@ from experiments.config import Config
 from experiments.progress import SILENT
 from experiments.setup import Setup, load_data, prepare
 from experiments.stages import Dense
-from experiments.sweeping.keys import KeyMaker, Keys, Stage
-from experiments.sweeping.rows import Row, assemble, feasible_so_far
+from experiments.sweeping.keys import STAGES, KeyMaker, Keys, Stage
+from experiments.sweeping.rows import Row, Rows
 from experiments.sweeping.statistics import Rules
 from experiments.sweeping.store import Store
 from hwmodels import Estimate
@@ -37,6 +37,14 @@ T = TypeVar("T")
 Task = Literal["dense", "compressed", "placement", "point"]
 TASKS: tuple[Task, ...] = ("dense", "compressed", "placement", "point")
 """What can be asked of a worker, in the order of work; "placement" places the baseline as well."""
+
+_NEEDED: dict[Task, tuple[Stage, ...]] = {
+    "dense": ("dense",),
+    "compressed": ("dense", "compressed"),
+    "placement": ("dense", "compressed", "placement", "baseline"),
+    "point": STAGES,
+}
+"""Stages that a task does or builds on."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of the disk after which going on is of no use."""
@@ -55,6 +63,16 @@ class Job:
     keys: Keys
     rules: Rules
     store: str
+
+    def for_task(self, task: Task) -> Job:
+        """The same for one task; what several points share is done without what only one of them is priced by.
+
+        So a mistake there, a rate that a chip does not reach or copies of a layer that there is not, is its own.
+        """
+        config = self.config
+        if task != TASKS[-1] and config.compress.target is None:
+            config = replace(config, hardware=replace(config.hardware, frame_rate_hz=None, replicas={}))
+        return replace(self, task=task, config=config)
 
 
 @dataclass(frozen=True)
@@ -75,13 +93,13 @@ class Done:
 def do(job: Job) -> Done:
     """Do a job; never raises, as not every exception finds its way back from a worker."""
     start = time.perf_counter()
-    outcome = _attempt(job)
+    outcome = _caught(lambda: Done("ok", row=Work(job).do()))
     return replace(outcome, seconds=time.perf_counter() - start, host=socket.gethostname(), worker=os.getpid())
 
 
-def _attempt(job: Job) -> Done:
+def _caught(make: Callable[[], Done]) -> Done:
     try:
-        return Done("ok", row=Work(job).do())
+        return make()
     except OwnMistakeError as error:
         return Done("own", str(error))
     except UserError as error:
@@ -95,27 +113,30 @@ def _attempt(job: Job) -> Done:
 
 @dataclass(frozen=True)
 class Prices:
-    """Points whose networks stand on the same arrays and that only lack their price; jobs: of at least one point."""
+    """Configurations whose networks stand on the same arrays and that are to be priced; job: that places them."""
 
-    jobs: tuple[Job, ...]
+    job: Job
+    configs: tuple[Config, ...]
 
 
-def price(order: Prices) -> list[Done]:
+def price(order: Prices) -> list[Done] | Done:
     """Price points, each like the cost stage would; placements are read, and tiles counted, once for all of them.
 
-    Nothing goes into the store: there may be a hundred thousand of them, and each is done again in a millisecond.
+    One `Done` where that is not possible for any of them. Nothing goes into the store: there may be a hundred thousand
+    of them, and each is done again in a millisecond. Never raises.
     """
-    first = Work(order.jobs[0])
-    maker, done = KeyMaker(_DATA_DIGESTS), []
-    for job in order.jobs:
+    done: list[Done] = []
+    outcome = _caught(lambda: _price_all(order, done))
+    return done if outcome.kind == "ok" else replace(outcome, host=socket.gethostname(), worker=os.getpid())
+
+
+def _price_all(order: Prices, done: list[Done]) -> Done:
+    first, host = Work(order.job).opened(), socket.gethostname()
+    for config in order.configs:
         start = time.perf_counter()
-        try:
-            outcome = Done("ok", costs=first.costs(job.config, maker))
-        except UserError as error:
-            outcome = Done("user", str(error))
-        spent = time.perf_counter() - start
-        done.append(replace(outcome, seconds=spent, host=socket.gethostname(), worker=os.getpid()))
-    return done
+        outcome = _caught(lambda config=config: Done("ok", costs=first.costs(config)))
+        done.append(replace(outcome, seconds=time.perf_counter() - start, host=host, worker=os.getpid()))
+    return Done("ok")
 
 
 _DATASETS: OrderedDict[str, Any] = OrderedDict()
@@ -143,7 +164,9 @@ class Work:
         """Take a job; raises UserError where a file has changed since the sweep planned with it."""
         self.job, self.config, self.keys = job, job.config, job.keys
         self.store = Store(Path(job.store))
-        if KeyMaker(_DATA_DIGESTS).keys(job.config) != job.keys:
+        self.maker = KeyMaker(_DATA_DIGESTS)
+        found = self.maker.keys(job.config)
+        if any(getattr(found, stage) != getattr(job.keys, stage) for stage in _NEEDED[job.task]):
             raise OwnMistakeError(
                 "A file that the configuration names (weights, network, device, library) is not what it was when the "
                 "sweep started, or this worker runs another version of the program."
@@ -239,31 +262,44 @@ class Work:
         cost = stages.price(self.setup, baseline, placement)
         return _cost_record(cost, baseline.arrays)
 
-    def costs(self, config: Config, maker: KeyMaker) -> dict[str, Any]:
+    def opened(self) -> Work:
+        """The same with both placements read."""
+        for stage in ("baseline", "placement"):
+            self._stored(stage)
+        return self
+
+    def costs(self, config: Config) -> dict[str, Any]:
         """The cost record of another configuration on the same placements."""
-        placed, unpruned = maker.arrays(config)
-        tiles = (placed.adc_bits, placed.columns_per_converter, placed.t_read_s, placed.device.read_voltage_v)
+        placed, unpruned = self.maker.arrays(config)
+        # The converters are those of the estimate, so tiles are counted anew only where reading takes another energy.
+        counted = (placed.t_read_s, placed.device.read_voltage_v, placed.adc_bits is None)
         baseline = self._stored("baseline")
         chips = _remembered(
             _COUNTED,
-            repr((self.keys.placement, self.keys.baseline, tiles)),
+            repr((self.keys.placement, self.keys.baseline, counted)),
             lambda: {
                 "baseline": prepare_tiles(replace(baseline, array=unpruned).tiles),
                 "placed": prepare_tiles(replace(self._stored("placement"), array=placed).tiles),
             },
             COUNTED_MOST,
         )
-        pricing = maker.pricing(config, placed)
+        pricing = self.maker.pricing(config, placed)
         pricing.check_layers(baseline.layers)
-        pricing.check_rate(chips["baseline"])
-        return _cost_record(pricing.both_prepared(chips), self._record("baseline")["arrays"])
+        priced = {
+            name: pricing.estimate(chips[name], converters=array)
+            for name, array in (("baseline", unpruned), ("placed", placed))
+        }
+        pricing.check_rate(priced["baseline"])
+        return _cost_record(pricing.at_one_rate(priced), self._record("baseline")["arrays"])
 
     def _point(self) -> Row:
         for stage in ("dense", "compressed", "placement", "cost"):
             self._record(stage)
-        if feasible_so_far(self.store.read, self.keys, self.job.rules):
+        rows = Rows(self.store.read)
+        before = rows.before_chips(self.keys)
+        if before is None or self.job.rules.broken(before, simulated=False) is None:
             self._simulate()
-        row = assemble(self.store.read, self.keys, self.job.rules)
+        row = rows.row(self.keys, self.job.rules)
         assert row is not None, "a stage vanished from the store while its point was computed"
         return row
 

@@ -9,7 +9,7 @@ operations times energy per operation. Power is defined once: energy per inferen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,15 @@ class Estimate:
         programming_serial_us (array after array) write all cells once; present where the device or the library says.
         """
         return totals_of(self.work, self.question, self.prices, self.costs)
+
+    def at(self, frame_rate_hz: float) -> Estimate:
+        """The same chip at another rate [1/s]: what it is made of and what an inference takes stay as they are.
+
+        Raises UserError for a rate beyond the full one.
+        """
+        _check_rate(frame_rate_hz, self.question.own_rate_hz(self.costs))
+        asked = replace(self.question, frame_rate_hz=frame_rate_hz)
+        return Estimate(self.work, self.library, asked, self.prices, self.costs)
 
     @cached_property
     def table(self) -> pd.DataFrame:

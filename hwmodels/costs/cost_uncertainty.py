@@ -72,13 +72,17 @@ class Uncertainty:
             result[total] = (middle - down, middle + up)
         return result
 
-    def _corner(self, total: str, least: bool) -> float:
-        """A total with every number at the end that lowers it (or raises it)."""
+    def corner(self, total: str, *, least: bool) -> dict[Key, float]:
+        """Every ranged number at the end that lowers a total (or raises it), in SI units."""
         chosen = {}
         for key, (low, high) in self._swings.items():
             take_low = (low[total] <= high[total]) == least
             chosen[key] = self.quantities[key].ends_si[0 if take_low else 1]
-        return self.totals_at(chosen)[total]
+        return chosen
+
+    def _corner(self, total: str, least: bool) -> float:
+        """A total with every number at the end that lowers it (or raises it)."""
+        return self.totals_at(self.corner(total, least=least))[total]
 
     def tornado(self, total: str) -> pd.DataFrame:
         """A row per ranged number, by falling swing of one total.

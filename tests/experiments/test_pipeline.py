@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -19,67 +21,16 @@ from experiments.reporting import report
 from experiments.run_folder import RunFolder
 from experiments.setup import array_spec, prepare
 from experiments.stages import device_seed
+from experiments.sweeping.keys import KeyMaker
 from hwmodels import estimate
 from hwmodels.errors import UserError
 
-SMALL = """\
-seed = 3
-
-[data]
-name = "digits"
-train_limit = 300
-test_limit = 120
-
-[train]
-epochs = 2
-batch_size = 32
-lr = 5e-3
-
-[compress]
-admm_epochs = 2
-update_every = 1
-retrain_epochs = 1
-finish_epochs = 1
-lr = 3e-3
-
-[compress.prune.fc1]
-filter = 32
-column = 64
-
-[crossbar]
-rows = 32
-cols = 32
-
-[device]
-preset = "yuan2019"
-stuck_at_lrs = 0.002
-
-[simulate]
-seeds = 2
-calibration_samples = 32
-
-[report]
-figures = ["svg"]
-"""
+SMALL = (Path(__file__).parent / "small.toml").read_text()
 
 
 def _run(path, out, progress=SILENT):
     loaded = configuration.load(path)
     return pipeline.run(loaded, out, name="small", command="ohmweave run small", progress=progress)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    path = folder / "small.toml"
-    path.write_text(SMALL)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        record = _run(path, folder / "out")
-    finally:
-        torch.set_num_threads(before)
-    return path, folder / "out", record
 
 
 def test_the_record_holds_to_its_schema(finished):
@@ -124,6 +75,53 @@ def test_the_record_says_how_sure_its_totals_are(finished):
     page = (out / "report.html").read_text()
     assert "How sure" in page
     assert "With all these numbers at their ends at once: area" in page
+
+
+def test_where_accuracy_is_lost_starts_at_the_trained_network_and_ends_at_the_chips(finished):
+    _, out, record = finished
+    steps, alone = record["waterfall"]["steps"], record["waterfall"]["alone"]
+    assert [row["key"] for row in steps] == ["dense", "pruned", "quantised", "map", "program", "stuck", "adc"]
+    assert [row["key"] for row in alone] == ["program", "stuck", "adc"]
+    # Bit for bit, as the last step is the simulated chips themselves.
+    for row, key in ((steps[0], "dense"), (steps[1], "pruned"), (steps[2], "quantised"), (steps[-1], "crossbar_mean")):
+        assert row["accuracy"] == record["accuracy"][key]
+    assert steps[-1]["accuracies"] == record["accuracy"]["crossbar_seeds"]
+    assert sum(row["change"] for row in steps[1:]) == pytest.approx(steps[-1]["accuracy"] - steps[0]["accuracy"])
+    # The first error in turn is the first error alone; the chips are the same ones.
+    assert steps[4] == alone[0]
+    lost = pd.read_csv(out / "tables" / "waterfall.csv")
+    assert lost["accuracy"].tolist() == pytest.approx([row["accuracy"] for row in [*steps, *alone]])
+
+
+def test_the_waterfall_can_be_smaller_or_left_out(finished, tmp_path):
+    path, out, record = finished
+    loaded = configuration.load(path)
+    for changes in ({"waterfall_samples": 50, "waterfall_chips": 1}, {"waterfall": False}):
+        folder = tmp_path / str(len(changes))
+        shutil.copytree(out, folder)
+        config = replace(loaded, report=replace(loaded.report, **changes))
+        # As if the keys had been there from the start: the stages before are kept.
+        identity = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(identity | {"digest": config.digest()}))
+        for name in ("result.json", "state/waterfall.json"):
+            (folder / name).unlink()
+        made = pipeline.run(config, folder, name="small", command="", progress=SILENT)
+        assert made["accuracy"] == record["accuracy"]
+        if not config.report.waterfall:
+            assert "waterfall" not in made
+            continue
+        jsonschema.Draft202012Validator(report.schema()).validate(made)
+        own = made["waterfall"]
+        assert (own["samples"], own["chips"]) == (50, 1)
+        # The pruned network itself is not kept, so it is not tested again on fewer samples.
+        assert [row["key"] for row in own["steps"]] == ["dense", "quantised", "map", "program", "stuck", "adc"]
+        for row in own["steps"]:
+            assert (row["accuracy"] * 50) == pytest.approx(round(row["accuracy"] * 50))
+        setup = prepare(configuration.load(path), "small", SILENT).with_test_samples(50)
+        placed = mapping.Placement.load(folder / "placement")
+        network = Compressed.load(folder / "state" / "compressed", _network()).model
+        chip = mapping.CrossbarNetwork(placed, seed=device_seed(3, 0), network=network)
+        assert own["steps"][-1]["accuracy"] == training.accuracy(chip, setup.batches("test"))
 
 
 def test_no_constraint_is_violated(finished):
@@ -209,7 +207,7 @@ def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
     placed = mapping.Placement.load(tmp_path / "out" / "placement").reference(network)
     test = data.load("digits", seed=3, train_limit=300, test_limit=120).batches("test", 256)
     assert record["accuracy"]["quantised"] == training.accuracy(placed, test)
-    assert any("snapped to the levels" in warning for warning in record["warnings"])
+    assert any("snapped to them" in warning for warning in record["warnings"])
     assert record["levels_violations"] == 0
 
 
@@ -301,6 +299,27 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(finished, tmp_path):
     assert {k: v for k, v in resumed.items() if k not in changing} == {
         k: v for k, v in record.items() if k not in changing
     }
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_compression_goes_on_from_another_run(finished, tmp_path):
+    """Its weights are where ADMM starts, and what it pruned stays pruned; another start is another run."""
+    path, first, record = finished
+    flags = ["--compress.start", str(first), "--compress.prune.fc1.column", "32", "--compress.admm_epochs", "1"]
+    out = tmp_path / "out"
+    assert cli.command(["run", str(path), "--out", str(out), "--quiet", *flags]) == 0
+    network = prepare(configuration.load(path), "small", SILENT).network
+    earlier, later = (Compressed.load(folder / "state" / "compressed", network) for folder in (first, out))
+    for name, mask in later.masks.items():
+        assert not (mask & ~earlier.masks[name]).any()
+    assert int(later.masks["fc1"].any(dim=0).sum()) == 32
+    assert later.masks["conv1"].equal(earlier.masks["conv1"])
+    made = json.loads((out / "result.json").read_text())
+    assert made["accuracy"]["dense"] == record["accuracy"]["dense"]
+    loaded = configuration.load(path)
+    loaded = replace(loaded, compress=replace(loaded.compress, start=str(first)))
+    assert KeyMaker().keys(loaded).compressed != KeyMaker().keys(configuration.load(path)).compressed
+    assert KeyMaker().keys(loaded).dense == KeyMaker().keys(configuration.load(path)).dense
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -403,6 +422,7 @@ def test_chips_are_read_under_the_configured_conditions(tmp_path):
         ("[compress.prune.fc1]\nbalanced = 129", r"^\[compress\.prune\.fc1\] live = 129 .* rows = 128"),
         ("[compress.prune.fc1]\nn_m_axis = 'rows'", r"compress\.prune\.fc1\.n_m_axis .* give n_m as well"),
         ("[compress.prune.fc1]\npolarised_refresh = 2", "give polarised as well"),
+        ("[compress]\nstart = 'nowhere'", "compress.start = 'nowhere': there is no .*finished run"),
         ("[compress.budget.'fc9*']\nkeep = 0.5", r"fc9\*"),
         ("[compress.budget.'fc*']\nkind = 'filter'\nkeep = 1", "leaves less than floor = 1"),
         ("[crossbar]\nslices = 9", "weight levels"),

@@ -398,3 +398,78 @@ def test_read_noise_of_cells_reaches_the_outputs(ideal, subtraction):
     sigma = 0.05 * device.g_max_s * per_weight * np.sqrt(2 * float(x.square().sum()))
     assert np.allclose(y.std(dim=0).numpy(), sigma, rtol=0.07)
     assert torch.allclose(y.mean(dim=0), still[0].double(), atol=4 * sigma / 2000**0.5)
+
+
+class Chooses(nn.Module):
+    """A layer that only large inputs reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.rare = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.fc(x)
+        return self.rare(y) if x.abs().max() > 10 else y
+
+
+def test_a_layer_that_the_example_hid_is_named_and_never_computes_digitally(ideal):
+    placement = mapping.place(Chooses(), ideal, torch.rand(2, 4))
+    assert [(item.module, item.reason) for item in placement.digital if item.module == "rare"] == [
+        ("rare", "the example input never calls it")
+    ]
+    chip = mapping.CrossbarNetwork(placement)
+    chip(torch.rand(2, 4))
+    with pytest.raises(UserError, match="'rare' stands on no array"):
+        chip(torch.full((2, 4), 20.0))
+
+
+def test_shape_type_and_device_of_an_absent_weight_may_be_asked_for(ideal):
+    placement = mapping.place(nn.Sequential(nn.ConvTranspose1d(2, 3, 4), nn.ReLU()), ideal, torch.rand(2, 2, 5))
+    weight = mapping.CrossbarNetwork(placement).model[0].weight
+    assert (tuple(weight.shape), weight.size(0), weight.dim()) == ((2, 3, 4), 2, 3)
+    assert (weight.dtype, weight.device) == (torch.float32, torch.device("cpu"))
+    with pytest.raises(UserError, match="reads the weight of layer '0' directly"):
+        nn.functional.linear(torch.rand(2, 3), weight)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_state_gives_the_same_chip_bit_for_bit(network, images, spec, noisy):
+    noise = {"curve": {"kind": "polynomial", "coeffs": [0.05]}, "of": "g_max"}
+    device = Device.load("yuan2019").with_(read_noise=noise if noisy else None)
+    placement = mapping.place(network, spec.with_(device=device), images)
+    chip = mapping.CrossbarNetwork(placement, seed=7)
+    with torch.no_grad():
+        chip(images)
+        state = {key: value.clone() for key, value in chip.state_dict().items()}
+        after = chip(images)
+        other = mapping.CrossbarNetwork(placement, seed=1)
+        assert not torch.equal(other(images), after)
+        other.load_state_dict(state)
+        assert other.seed == 7
+        assert torch.equal(other(images), after)
+    assert not any(key.endswith(".weight") and "0." in key for key in state)  # weights stand on cells alone
+
+
+def test_the_state_of_another_placement_is_refused(network, images, spec):
+    chip = mapping.CrossbarNetwork(mapping.place(network, spec, images))
+    other = mapping.CrossbarNetwork(mapping.place(network, spec.with_(rows=8), images))
+    with pytest.raises(UserError, match="belongs to another placement"):
+        other.load_state_dict(chip.state_dict())
+    broken = chip.state_dict() | {"_extra_state": torch.zeros(3, dtype=torch.uint8)}
+    with pytest.raises(UserError, match="state of the chip is damaged"):
+        chip.load_state_dict(broken)
+
+
+def test_the_description_says_what_runs_where(images, spec):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    with torch.no_grad():
+        net[0].weight[1] = 0
+        net[0].bias[1] = -1
+    chip = mapping.CrossbarNetwork(mapping.place(net, spec, images))
+    table = chip.describe().set_index("layer")
+    assert table["runs"].tolist() == ["crossbar", "crossbar", "digital", "digital"]
+    assert table.loc["0", "macs"] == 36 * 27 * 4
+    assert table.loc["1", "operations"] == "relu 144"
+    assert table.attrs["macs_on_arrays"] == 1
+    assert table.attrs["notes"] == ["Layer '3': 0 filters, 36 input channels, 108 weights freed across layers."]

@@ -201,20 +201,29 @@ def test_what_stays_digital_is_named(images, ideal):
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3)
             self.norm = nn.BatchNorm2d(4)
-            self.turn = nn.ConvTranspose2d(4, 4, 3)
+            self.pair = nn.Bilinear(3, 3, 2)
             self.unused = nn.Linear(2, 2)
+            self.function = nn.Linear(3, 2)
 
         def forward(self, x):
-            return self.turn(self.norm(self.conv(x))).flatten(1)[:, :3] @ torch.ones(3, 2)
+            y = torch.relu(self.norm(self.conv(x))).flatten(1)[:, :3]
+            return self.pair(y, y) + y @ torch.ones(3, 2) + nn.functional.linear(y, self.function.weight)
 
     placement = mapping.place(Net(), ideal, images)
-    reasons = {item.module: item.reason for item in placement.digital}
-    assert set(reasons) == {"norm", "turn", "unused"}
-    assert "not supported on crossbars" in reasons["turn"]
-    assert "without calling" in reasons["unused"]
-    macs = 6 * 6 * 27 * 4
-    assert placement.macs_total == macs + 6 * 6 * 4 * 36 + 6  # the transposed convolution and the matrix product too
+    digital = {item.module: item for item in placement.digital}
+    assert set(digital) == {"", "norm", "pair", "unused", "function"}
+    assert "not supported on crossbars" in digital["pair"].reason
+    assert "never calls it" in digital["unused"].reason
+    macs, product = 6 * 6 * 27 * 4, 3 * 2
+    assert placement.macs_total == macs + 2 * product + digital["pair"].macs
     assert placement.macs_on_arrays == pytest.approx(macs / placement.macs_total)
+    share = f"{product / placement.macs_total:.1%} of all multiply-accumulates"
+    assert digital["function"].reason == (
+        f"its weights are used without calling the module, by a function: 'function.weight' ({share})"
+    )
+    assert digital[""].macs == 2 * product
+    assert digital[""].operations == {"relu": 144, "add": 4}
+    assert list(digital["norm"].operations.values()) == [144]
 
 
 def test_pruning_and_parametrisations_of_torch_are_recognised(images, ideal):
@@ -256,8 +265,8 @@ def test_an_input_that_does_not_fit_is_a_clear_error(network, ideal):
 
 
 def test_a_network_without_a_mappable_layer(ideal):
-    net = nn.Sequential(nn.ConvTranspose2d(3, 2, 3), nn.ReLU())
-    with pytest.raises(UserError, match="No layer of the network can be placed"):
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+    with pytest.raises(UserError, match=r"No layer of the network can be placed.*BatchNorm2d \('0'\), ReLU \('1'\)"):
         mapping.place(net, ideal, torch.randn(1, 3, 8, 8))
 
 

@@ -9,6 +9,7 @@ import torch
 
 import mapping
 from hwmodels.errors import UserError
+from mapping.placement_file import content_hash
 
 
 @pytest.fixture
@@ -184,4 +185,28 @@ def test_signs_that_do_not_fit_are_refused(network, images, spec, tmp_path):
     (tmp_path / "placement.safetensors").write_bytes(content)
     (tmp_path / "placement.json").write_text(json.dumps(head | {"tensors_sha256": hashlib.sha256(content).hexdigest()}))
     with pytest.raises(UserError, match=r"is damaged: there are \d+ signs for \d+ columns"):
+        mapping.Placement.load(tmp_path)
+
+
+def test_shared_arrays_and_arrays_of_a_layers_own_come_back(network, images, spec, tmp_path):
+    wide = spec.with_(cols=24)
+    placement = mapping.place(network, spec, images, share="network", repack=True, arrays={"8": wide})
+    placement.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    assert loaded.layers["8"].array == wide
+    assert loaded.layers["0"].array is None
+    assert any(tile.site is not None and (tile.row0 or tile.col0) for tile in loaded.layers["3"].tiles)
+    assert loaded.tiles.equals(placement.tiles)
+    for name, layer in placement.layers.items():
+        assert content_hash(loaded.layers[name]) == content_hash(layer)
+
+
+def test_content_that_is_not_what_the_json_says_is_refused(network, images, spec, tmp_path):
+    mapping.place(network, spec, images).save(tmp_path)
+    head = json.loads((tmp_path / "placement.json").read_text())
+    head["layers"][1]["content_sha256"] = "0" * 64
+    (tmp_path / "placement.json").write_text(json.dumps(head))
+    with pytest.raises(
+        UserError, match=r"is damaged: the content of layer '3' is not what placement\.json says of it$"
+    ):
         mapping.Placement.load(tmp_path)

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
+from matplotlib.patches import PathPatch, Rectangle
 
-from experiments.reporting import drawing, figures, sheet
+from experiments.reporting import drawing, figures, history_figure, sheet, waterfall_figure
 from experiments.reporting.wording import plain
 
 NAN = float("nan")
@@ -68,7 +69,37 @@ def history(epochs: int) -> pd.DataFrame:
     )
 
 
+def broken_down(before: pd.DataFrame, after: pd.DataFrame, by: str) -> drawing.Draw:
+    """Bars of both costs, as the report makes them."""
+    found = {name: figures.compare(before, after, by, name) for name in ("area_mm2", "power_mw")}
+    return partial(figures.breakdown, costs=found)
+
+
+def step(key: str, accuracy: float, change: float | None, half: float | None = None) -> dict[str, Any]:
+    ends = {"change_low": None, "change_high": None}
+    if half is not None and change is not None:
+        ends = {"change_low": change - half, "change_high": change + half}
+    return {"key": key, "accuracy": accuracy, "accuracies": [accuracy], "change": change} | ends
+
+
+LOST = {
+    "samples": 360,
+    "chips": 5,
+    "steps": [
+        step("dense", 0.98, None),
+        step("pruned", 0.985, 0.005),
+        step("quantised", 0.975, -0.01),
+        step("map", 0.975, 0.0),
+        step("program", 0.95, -0.025, 0.004),
+        step("stuck", 0.94, -0.01, 0.012),
+        step("adc", 0.93, -0.01, 0.001),
+    ],
+    "alone": [step("program", 0.95, -0.025, 0.004), step("stuck", 0.96, -0.015, 0.002), step("adc", 0.97, -0.005)],
+}
+
 TRAINING = pd.DataFrame({"epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.2], "accuracy": [0.5, 0.8, 0.9]})
+
+LINES = figures.Comparison(names=["conv1", "fc"], baseline=np.array([3.0, 1.0]), placed=np.array([1.0, 0.5]))
 
 PICTURES = {
     "accuracy": partial(figures.accuracy, values=ACCURACY),
@@ -78,18 +109,29 @@ PICTURES = {
     ),
     "dense only": partial(figures.accuracy, values={"dense": 0.98, "pruned": None, "crossbar_mean": NAN}),
     "perfect": partial(figures.accuracy, values=dict.fromkeys(ACCURACY, 1.0) | {"crossbar_seeds": [1.0, 1.0]}),
-    "by component": partial(figures.breakdown, baseline=costs(), placed=costs(scale=0.1), by="component"),
-    "one layer": partial(figures.breakdown, baseline=costs(1), placed=costs(1, 0.1), by="layer"),
-    "100 layers": partial(figures.breakdown, baseline=costs(100), placed=costs(100, 0.1), by="layer"),
-    "power not known": partial(
-        figures.breakdown, baseline=costs().assign(power_mw=NAN), placed=costs().assign(power_mw=NAN), by="component"
+    "by component": broken_down(costs(), costs(scale=0.1), "component"),
+    "one layer": broken_down(costs(1), costs(1, 0.1), "layer"),
+    "100 layers": broken_down(costs(100), costs(100, 0.1), "layer"),
+    "power not known": broken_down(costs().assign(power_mw=NAN), costs().assign(power_mw=NAN), "component"),
+    "free": broken_down(costs(scale=0.0), costs(scale=0.0), "layer"),
+    "three costs": partial(figures.breakdown, costs=dict.fromkeys(("area_mm2", "power_mw", "energy_nj"), LINES)),
+    "waterfall": partial(waterfall_figure.draw, lost=LOST),
+    "nothing alone": partial(waterfall_figure.draw, lost=LOST | {"steps": LOST["steps"][:4], "alone": []}),
+    "nothing lost": partial(
+        waterfall_figure.draw,
+        lost=LOST
+        | {
+            "steps": [step("dense", 1.0, None), step("map", 1.0, 0.0), step("adc", 1.0, 0.0)],
+            "alone": [step("adc", 1.0, 0.0)],
+        },
     ),
-    "free": partial(figures.breakdown, baseline=costs(scale=0.0), placed=costs(scale=0.0), by="layer"),
-    "convergence": partial(figures.convergence, history=history(12), training=TRAINING),
-    "training only": partial(figures.convergence, history=NOTHING, training=TRAINING),
-    "one epoch": partial(figures.convergence, history=history(1), training=NOTHING),
-    "500 epochs": partial(figures.convergence, history=history(500), training=NOTHING),
-    "accuracy not known": partial(figures.convergence, history=history(4).assign(accuracy=NAN), training=NOTHING),
+    "convergence": partial(history_figure.convergence, history=history(12), training=TRAINING),
+    "training only": partial(history_figure.convergence, history=NOTHING, training=TRAINING),
+    "one epoch": partial(history_figure.convergence, history=history(1), training=NOTHING),
+    "500 epochs": partial(history_figure.convergence, history=history(500), training=NOTHING),
+    "accuracy not known": partial(
+        history_figure.convergence, history=history(4).assign(accuracy=NAN), training=NOTHING
+    ),
     "placement": partial(sheet.placement, tiles=tiles()),
     "one array": partial(sheet.placement, tiles=tiles(1, 1, 32, 32)),
     "5000 arrays": partial(sheet.placement, tiles=tiles(5000, 100)),
@@ -119,7 +161,7 @@ def test_a_picture_draws_at_its_width_and_stays_small(name: str, width: float) -
     assert len(svg) < 300_000
 
 
-@pytest.mark.parametrize("name", ["accuracy", "by component", "convergence"])
+@pytest.mark.parametrize("name", ["accuracy", "by component", "convergence", "waterfall"])
 def test_a_picture_repeats_byte_for_byte(name: str) -> None:
     assert drawing.render(PICTURES[name]) == drawing.render(PICTURES[name])
 
@@ -192,7 +234,7 @@ def test_labels_leave_out_the_path_that_all_share_and_keep_the_count() -> None:
 
 def test_a_dollar_sign_is_no_formula() -> None:
     table = costs().replace({"layer": {"block.0": "a$^{_$"}})
-    svg = drawing.render(partial(figures.breakdown, baseline=table, placed=table, by="layer"))
+    svg = drawing.render(broken_down(table, table, "layer"))
     assert b"a$^{_$" in svg
 
 
@@ -257,7 +299,7 @@ def test_what_is_not_known_is_not_zero_and_what_is_not_there_is() -> None:
 
 def test_bars_are_as_long_as_the_costs() -> None:
     before, after = costs(), costs(scale=0.1)
-    figure = drawn(partial(figures.breakdown, baseline=before, placed=after, by="layer"))
+    figure = drawn(broken_down(before, after, "layer"))
     for ax, column in zip(figure.axes, ("area_mm2", "power_mw"), strict=True):
         bars = [[bar.get_width() for bar in group] for group in ax.containers]
         for found, table in zip(bars, (before, after), strict=True):
@@ -270,7 +312,8 @@ def test_bars_are_as_long_as_the_costs() -> None:
 
 
 def test_training_comes_before_compression_on_one_axis() -> None:
-    upper, lower = drawn(PICTURES["convergence"]).axes
+    upper, lower, loss = drawn(PICTURES["convergence"]).axes
+    assert loss.get_title() == "training loss"
     x, y = (np.asarray(part, dtype=float) for part in upper.lines[0].get_data())
     assert x.tolist() == list(range(1, 16))
     np.testing.assert_allclose(y[:3], [50, 80, 90])
@@ -281,8 +324,51 @@ def test_training_comes_before_compression_on_one_axis() -> None:
     assert "quantisation, dual" not in lines  # it is 0 throughout, and a logarithm has no place for it
 
 
-def test_without_residuals_there_is_one_panel() -> None:
-    assert len(drawn(PICTURES["training only"]).axes) == 1
+def test_a_panel_stands_for_what_the_history_has() -> None:
+    assert [ax.get_ylabel() or ax.get_title() for ax in drawn(PICTURES["training only"]).axes] == [
+        "accuracy (%)",
+        "training loss",
+    ]
+    counted = history(6).assign(kept=np.arange(6), tiles=7.0, live_rows=3.0)
+    axes = drawn(partial(history_figure.convergence, history=counted, training=TRAINING)).axes
+    assert [ax.get_title() for ax in axes[2:]] == ["training loss", "weights kept", "tiles", "live rows"]
+    kept = np.asarray(axes[3].lines[0].get_ydata(), dtype=float)
+    assert kept.tolist() == [0, 1, 2, 3, 4, 5]
+    # Only the lowest panels say what runs along.
+    assert [bool(ax.get_xlabel()) for ax in axes] == [False, False, False, False, True, True]
+
+
+# --- waterfall -----------------------------------------------------------------------------------------------------
+
+
+def test_bars_run_from_step_to_step_and_alone_from_zero() -> None:
+    turn, alone = drawn(PICTURES["waterfall"]).axes
+    bars = [patch for patch in turn.patches if isinstance(patch, Rectangle)]
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    heights = [100 * row["accuracy"] for row in LOST["steps"]]
+    np.testing.assert_allclose(ends, list(pairwise(heights)))
+    lone = [bar.get_width() for bar in alone.patches if isinstance(bar, Rectangle)]
+    np.testing.assert_allclose(lone, [-2.5, -1.5, -0.5])
+    # Loss and gain are told apart by colour and by sign.
+    colours = [bar.get_facecolor() for bar in bars]
+    assert colours[0] != colours[1] == colours[3]
+    texts = [plain(text.get_text()) for text in turn.texts]
+    assert texts == ["98.0 %", "+0.5", "−1.0", "0.0", "−2.5", "−1.0", "−1.0 → 93.0 %"]
+    low, high = turn.get_xlim()
+    assert low < 92.8
+    assert high > 98.5
+
+
+def test_the_waterfall_is_told_in_words_and_rows() -> None:
+    said = plain(waterfall_figure.sentence(LOST, 1))
+    assert "Most is lost to the step “programming error”, −2.5 points." in said
+    assert "they come to −4.5 points in all, together to −4.5." in said
+    rows = [[plain(cell) for cell in row] for row in waterfall_figure.rows(LOST, 1)]
+    assert rows[4][2:] == ["95.0 %", "−2.5 (−2.9 to −2.1)", "−2.5 (−2.9 to −2.1)"]
+    assert rows[6][4] == "−0.5"
+    assert "stuck cells −1.5" in waterfall_figure.alternative(LOST, 1)
+    gained = LOST | {"steps": [step("dense", 0.9, None), step("map", 0.9, 0.0)], "alone": []}
+    assert waterfall_figure.sentence(gained, 1) == "No step loses accuracy."
 
 
 # --- placement -----------------------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def changed(changes, base=None):
 def test_the_table_has_every_key():
     reports = {key for key in all_keys() if key.startswith("report.")}
     in_it = {next((key for key in all_keys() if name == key or name.startswith(f"{key}.")), name) for name in TABLE}
-    assert in_it | {"network.weights"} | reports == set(all_keys())
+    assert in_it | {"network.weights", "compress.start"} | reports == set(all_keys())
 
 
 @pytest.mark.parametrize("key", [key for key, (value, _) in TABLE.items() if value is not None])

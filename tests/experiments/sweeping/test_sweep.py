@@ -17,6 +17,7 @@ from experiments import pipeline, stages
 from experiments.config import Crossbar, Report
 from experiments.progress import SILENT, Progress
 from experiments.sweeping import sweep as sweeping
+from experiments.sweeping import work
 from experiments.sweeping.columns import BOOKKEEPING, RESULTS
 from experiments.sweeping.executors import InProcess
 from experiments.sweeping.store import Store
@@ -118,12 +119,19 @@ def test_a_sweep_over_cost_only_trains_and_simulates_nothing_again(sweep_file, t
 
 def test_prices_in_bulk_are_those_of_the_points_by_themselves(sweep_file, tmp_path, shared_store, monkeypatch):
     swept(sweep_file(GRID), tmp_path / "first", store=shared_store)
-    section = '[sweep]\n"crossbar.t_read_s" = [5e-8, 1.3e-7]\n"hardware.frame_rate_hz" = [50.0, 1e9]'
+    section = '[sweep]\n"crossbar.t_read_s" = [5e-8, 1.3e-7]\n"crossbar.cols_per_adc" = [7, 64]'
+    section += '\n"hardware.frame_rate_hz" = [50.0, 1e9]'
     path = sweep_file(section, "bulk.toml")
     bulk = swept(path, tmp_path / "bulk", store=shared_store)
-    assert (bulk["status"] == "failed").sum() == 2  # the rate that no chip reaches
-    assert bulk["message"].str.contains("frame_rate_hz").sum() == 2
-    monkeypatch.setattr(sweeping, "only_price_missing", lambda *_: False)
+    assert (bulk["status"] == "failed").sum() == 4  # the rate that no chip reaches
+    assert bulk["message"].str.contains("frame_rate_hz").sum() == 4
+
+    def alone(self, config):
+        """As the cost stage of the point by itself does it, placed and set up for it."""
+        job = replace(self.job, task="point", config=config, keys=self.maker.keys(config))
+        return work.Work(job)._price(tmp_path)
+
+    monkeypatch.setattr(work.Work, "costs", alone)
     swept(path, tmp_path / "single", store=shared_store)
     assert same_bytes(tmp_path / "bulk", tmp_path / "single")
 
@@ -262,8 +270,6 @@ def test_damaged_files_of_the_store_are_made_again(finished, tmp_path):
             file.write_bytes(file.read_bytes()[:-10])
     for stage in ("cost", "chips"):
         shutil.rmtree(tmp_path / "whole" / "store" / stage)
-    from experiments.sweeping import work
-
     work._PLACED.clear()  # what this process still remembers
     swept(path, tmp_path / "again", store=tmp_path / "whole" / "store")
     assert same_bytes(out, tmp_path / "again")

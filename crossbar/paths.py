@@ -4,6 +4,8 @@ A channel of an activation is *constant* when it has the same value for every in
 *needed* when somebody reads it. Both are known by proof only: through convolutions and linear layers, through
 operations that treat every channel by itself (normalisation in evaluation mode, activations, pooling, flattening) and
 through sums; whatever else a network computes makes its inputs needed and its outputs unknown.
+
+Compression and mapping both free what this proves to be unused (`crossbar.unused`), so it stands where both reach it.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
-from admm.layers import KINDS
 from hwmodels.errors import UserError
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+KINDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+"""Modules whose weight is a matrix (out, in / groups, *kernel) as `crossbar.tiling` lowers it."""
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _MODULES = (
-    *NORMS, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
+    *NORMS, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Hardswish,
     nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d,
 )  # fmt: skip
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (
     functional.relu, torch.relu, torch.tanh, torch.sigmoid, functional.relu6, functional.leaky_relu, functional.gelu,
@@ -44,20 +48,22 @@ UNIFORM = 1e-6
 class Paths:
     """The graph of a model for inputs like the example; the model's weights are read anew at every call.
 
-    model: traceable by torch.fx. example: one batch of inputs. Raises UserError for a model that is not, or that does
-    not run on the example.
+    model: traceable by torch.fx. example: one batch of inputs, a tensor or a tuple of them. opaque: module types that
+    are not looked into. Raises UserError for a model that is not traceable, or that does not run on the example.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, example: Tensor | tuple[Tensor, ...], opaque: tuple[type[nn.Module], ...] = ()
+    ) -> None:
         self.model = model.eval()
         try:
-            self.traced = fx.symbolic_trace(model)
+            self.traced = fx.GraphModule(model, _Tracer(opaque).trace(model))
             with torch.no_grad():
-                ShapeProp(self.traced).propagate(example)
+                ShapeProp(self.traced).propagate(*(example if isinstance(example, tuple) else (example,)))
         except Exception as error:  # tracing runs the user's code, which may raise anything
             raise UserError(
-                f"The paths of this network cannot be followed ({error}). Purification needs a forward without "
-                "control flow that depends on data."
+                f"The paths of this network cannot be followed ({error}). That needs a forward without control flow "
+                "that depends on data."
             ) from error
         self.nodes = list(self.traced.graph.nodes)
         self.modules = dict(self.traced.named_modules())
@@ -75,12 +81,17 @@ class Paths:
 
     def norm_after(self, name: str) -> nn.Module | None:
         """The normalisation that alone reads a layer's output, if it has scales and shifts and runs once."""
+        found = self.sole_norm(name)
+        module = None if found is None else self.modules[found]
+        return module if module is not None and module.weight is not None else None
+
+    def sole_norm(self, name: str) -> str | None:
+        """Name of the batch normalisation that alone reads a layer's output, if it runs once."""
         users = list(self.layers[name].users)
         if len(users) != 1 or not self._is(users[0], NORMS):
             return None
         same = [node for node in self.nodes if node.op == "call_module" and node.target == users[0].target]
-        module = self.modules[str(users[0].target)]
-        return module if len(same) == 1 and module.weight is not None else None
+        return str(users[0].target) if len(same) == 1 else None
 
     @torch.no_grad()
     def constants(self) -> dict[fx.Node, Tensor]:
@@ -199,6 +210,17 @@ class Paths:
         if self._flattens(user):
             return needs[user].reshape(count, -1).any(1)
         return torch.ones(count, dtype=torch.bool)
+
+
+class _Tracer(fx.Tracer):
+    """Symbolic tracing that does not look into modules of the given types."""
+
+    def __init__(self, opaque: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self.opaque = opaque
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, self.opaque) or super().is_leaf_module(m, module_qualified_name)
 
 
 def weight_by_input(module: nn.Module) -> Tensor:

@@ -1,0 +1,1 @@
+"""Runs, configurations, points of sweeps and peers' published tables on the same axes."""
