@@ -42,6 +42,31 @@ def test_gradients_without_rounding_are_those_of_the_network(network, images, id
         assert torch.allclose(hardware[name], expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()) + 1e-6), name
 
 
+@pytest.mark.parametrize("kind", ["transposed", "recurrent"])
+def test_gradients_reach_the_weights_of_every_layer_type(ideal, kind):
+    torch.manual_seed(0)
+    array = ideal.with_(device=ideal.device.with_(levels=2048), slices=1)
+    layers = (nn.Conv1d(2, 4, 3, groups=2), nn.Tanh(), nn.ConvTranspose1d(4, 3, 3, stride=2, output_padding=1))
+    net = nn.Sequential(*layers) if kind == "transposed" else mapping.prepare(nn.GRU(2, 3, batch_first=True))
+    x = torch.randn(2, 2, 6) if kind == "transposed" else torch.randn(3, 5, 2)
+    net = mapping.place(net, array, x).reference()
+
+    def gradients(module):
+        y = module(x)
+        net.zero_grad()
+        (y[0] if isinstance(y, tuple) else y).square().sum().backward()
+        return [parameter.grad.clone() for parameter in net.parameters()]
+
+    found, wanted = gradients(wrap(net, array, x).eval()), gradients(net)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+def test_a_recurrent_layer_is_prepared_before_it_is_wrapped(ideal):
+    with pytest.raises(UserError, match=r"'0' is a GRU, which holds several matrices; wrap mapping.prepare\(model\)"):
+        wrap(nn.Sequential(nn.GRU(2, 3)), ideal, torch.randn(5, 1, 2))
+
+
 def test_a_training_call_is_a_new_chip_and_an_evaluation_call_is_not(network, images, spec):
     aware = wrap(network, spec.with_(device=Device.load("yuan2019")), images)
     network.eval()
