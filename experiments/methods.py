@@ -45,13 +45,21 @@ def compressed(
         )  # fmt: skip
         atomic.write(folder / CANDIDATES, found.candidates.to_csv(index=False))
         return found.results[section.rates[-1]]
-    masks, teacher, earlier = None, None, read_start(setup.config, network)
-    if earlier is not None:
-        network, masks, teacher = earlier.model, earlier.masks, network
-    elif section.method == "gates":
-        network, masks = _gated(setup, network, batches, folder, progress)
-    given |= {"masks": masks, "teacher": teacher}
-    return admm.compress(network, setup.plan, batches, evaluate, checkpoint_dir=folder / "checkpoint", **given)
+    start, masks, teacher = network, None, None
+    if section.method == "gates":
+        start, masks = _gated(setup, network, batches, folder, progress)
+    elif (earlier := read_start(setup.config, network)) is not None:
+        start, masks, teacher = earlier.model, earlier.masks, network
+    return admm.compress(
+        start,
+        setup.plan,
+        batches,
+        evaluate,
+        checkpoint_dir=folder / "checkpoint",
+        masks=masks,
+        teacher=teacher,
+        **given,
+    )
 
 
 def in_the_loop(setup: Setup) -> dict[str, Any]:

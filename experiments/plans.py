@@ -99,21 +99,26 @@ def check_method(section: Compress, *, aims: bool) -> None:
             if section.method != method and getattr(section, key):
                 raise UserError(f"compress.{key} is read with compress.method = {method!r} only.")
     if section.method == "gates":
-        if not section.gates or ("*" in section.gates and len(section.gates) > 1):
-            raise UserError('compress.method = "gates" needs [compress.gates.<layer>] for each layer, or "*" alone.')
-        by_hand = [name for name in ("prune", "budget") if getattr(section, name)] + ["target"] * aims
-        if by_hand:
-            raise UserError(
-                f'compress.{by_hand[0]} does not go with method = "gates", which prunes by [compress.gates].'
-            )
+        _check_gates(section, aims)
     if section.method == "parents":
         rates = section.rates or ()
         if not rates or list(rates) != sorted(set(rates)):
-            raise UserError(
-                f'compress.method = "parents" needs rising compress.rates, such as [2.0, 4.0], not {rates}.'
-            )
-    if section.method != "admm" and section.accuracy_floor is not None and section.limit is None:
-        raise UserError(f"The search for a limit goes with compress.method = 'admm' only, not {section.method!r}.")
+            raise UserError(f'compress.method = "parents" needs rising compress.rates, as [2.0, 4.0], not {rates}.')
+    for key, given in (
+        ("start", section.start is not None),
+        ("accuracy_floor", section.accuracy_floor is not None and section.limit is None),
+    ):
+        if section.method != "admm" and given:
+            raise UserError(f"compress.{key} goes with compress.method = 'admm' only, not {section.method!r}.")
+
+
+def _check_gates(section: Compress, aims: bool) -> None:
+    """Refuse gates for no layer, and budgets beside them."""
+    if not section.gates or ("*" in section.gates and len(section.gates) > 1):
+        raise UserError('compress.method = "gates" needs [compress.gates.<layer>] for each layer, or "*" alone.')
+    by_hand = [name for name in ("prune", "budget") if getattr(section, name)] + ["target"] * aims
+    if by_hand:
+        raise UserError(f'compress.{by_hand[0]} does not go with method = "gates": [compress.gates] prunes there.')
 
 
 def reasons(error: ValidationError) -> str:

@@ -36,6 +36,7 @@ from mapping.trace import trace
 HELD_OUT = 0.1
 """Share of the training samples that an accuracy floor is measured on; nothing is trained on them."""
 
+
 _COMPRESSED = Path("state/compressed")  # where a run folder keeps its compressed network
 
 
@@ -160,10 +161,12 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
-    The weights file, the source file of a user's own network (not what that imports in turn), a map of stuck cells, and
-    the compressed network that another run starts from.
+    The weights file, the source file of a user's own network (not what that imports in turn), the compressed network
+    that another run starts from, and a map of stuck cells.
     """
-    return network_inputs(config) | stuck_input(config) | start_input(config)
+    start = start_digest(config)
+    found = {} if start is None else {"compressed network to start from": start}
+    return {**network_files(config), **found, **stuck_input(config)}
 
 
 def stuck_input(config: Config) -> dict[str, str]:
@@ -172,8 +175,8 @@ def stuck_input(config: Config) -> dict[str, str]:
     return {"map of stuck cells": _sha256(path)} if path and path.is_file() else {}
 
 
-def network_inputs(config: Config) -> dict[str, str]:
-    """SHA-256 of the files that make the dense network."""
+def network_files(config: Config) -> dict[str, str]:
+    """SHA-256 of the files that the dense network comes from."""
     weights = config.network.weights
     named = {"weights file": Path(weights) if weights else None}
     if ":" in config.network.name:
@@ -185,28 +188,23 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def start_input(config: Config) -> dict[str, str]:
-    """SHA-256 of the compressed network that compress.start names (its index holds the checksum of the weights)."""
+def start_digest(config: Config) -> str | None:
+    """SHA-256 of what compress.start names (its index holds the checksum of the weights); None where it names none."""
     if config.compress.start is None:
-        return {}
+        return None
     path = Path(config.compress.start) / _COMPRESSED / "compressed.json"
     if not path.is_file():
         raise UserError(
             f"compress.start = {config.compress.start!r}: there is no {path}. It takes the folder of a finished run."
         )
-    return {"compressed network to start from": _sha256(path)}
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_start(config: Config, network: nn.Module) -> Compressed | None:
     """The compressed network that compress.start names; UserError where there is none, or of another architecture."""
     if config.compress.start is None:
         return None
-    if config.compress.method != "admm":
-        raise UserError(
-            f'compress.start goes on from a finished run by method = "admm", not {config.compress.method!r}; '
-            "leave one of the two out."
-        )
-    start_input(config)
+    start_digest(config)
     return Compressed.load(Path(config.compress.start) / _COMPRESSED, network)
 
 

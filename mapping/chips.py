@@ -21,12 +21,11 @@ def strips_of_chip(
     chip: int,
     conditions: Conditions,
     where: torch.device,
-    *,
     faults: FaultMaps | None = None,
 ) -> list[PlacedStrip]:
     """The strips of a layer as they stand on the chip of this seed: errors, faults, drift, wires, read noise.
 
-    faults: the fault maps of a real chip, in the place of those that the device draws.
+    spec: of the layer's arrays; where: the torch device of the strips; faults: of a real chip, see `programmed`.
     """
 
     def cells(piece: Piece) -> np.ndarray:

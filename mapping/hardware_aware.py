@@ -98,18 +98,13 @@ class HardwareAware(nn.Module):
 
     @torch.no_grad()
     def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
-        placed = self.placement.layers
-        now = {
-            name: with_weights(placed[name], module, self.placement.spec_of(placed[name]))
-            for name, module in layers.items()
-        }
+        placed, spec_of = self.placement.layers, self.placement.spec_of
+        now = {name: with_weights(placed[name], module, spec_of(placed[name])) for name, module in layers.items()}
         pieces = replace(self.placement, layers=now).pieces()
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
-            found[name] = strips_of_chip(
-                now[name], list(members), self.placement.spec_of(now[name]), chip, self.conditions, where
-            )
+            found[name] = strips_of_chip(now[name], list(members), spec_of(now[name]), chip, self.conditions, where)
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -16,9 +16,8 @@ from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
 from mapping.hardware_aware import compute, with_weights
 from mapping.inputs import Inputs
-from mapping.pieces import Piece, pieces_of
 from mapping.place import place
-from mapping.placement import LayerPlacement
+from mapping.placement import Placement
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -36,7 +35,8 @@ class LayersOnArrays:
     """Lets Conv2d and Linear layers compute on arrays while they are trained; the `wrap` of `admm.compress`.
 
     array: the arrays, with the errors to train against; example_input: sets the ranges, as in `mapping.place`;
-    conditions: of reading. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`.
+    conditions: of reading. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`; each
+    layer has chips of its own.
     `prepare` takes tiles, ranges and level grids from the network as it is; between two of them only the weights on the
     cells follow. Chips are drawn from torch's generator, so that what seeds an epoch seeds its chips. Gradients are
     those of `mapping.HardwareAware`; layers that arrays cannot compute compute as ever.
@@ -53,26 +53,24 @@ class LayersOnArrays:
         """Set up without a network; `prepare` must come before the first layer is wrapped."""
         self.array, self.example_input, self.chips = array, example_input, chips
         self.conditions = conditions or Conditions()
-        self._placed: dict[int, tuple[LayerPlacement, int]] = {}
-        self._chip = 0
+        self._placed: dict[int, tuple[Placement, int]] = {}
 
     def prepare(self, model: nn.Module, masks: Mapping[str, Tensor], grids: Mapping[str, LevelGrid]) -> None:
         """Place the network as it is: weights where masks say, on the levels of grids where there are any.
 
         Raises UserError as `mapping.place` does.
         """
-        placement = place(_Parts(model, masks, grids), self.array, self.example_input, snap=True, free_unused=False)
-        self._placed, self._placement, first = {}, placement, 0
+        parts = _Parts(model, masks, grids)
+        placement = place(parts, self.array, self.example_input, snap=True, free_unused=False)
+        modules, self._placed = dict(model.named_modules()), {}
         for name, layer in placement.layers.items():
-            module = model.get_submodule(name)
+            if name not in modules:
+                continue  # a projection of a layer that holds several
             if name in masks:  # a weight at a zero level has no cell now, but may have one later
-                live = np.ascontiguousarray(
-                    to_matrix(layer.geometry.lowered(masks[name].detach().cpu()).numpy(), layer.geometry.groups)
-                )
-                layer = replace(layer, live=live)
-            self._placed[id(module.weight)] = layer, first
-            first = max((piece.array + 1 for piece in self._pieces(layer, first)), default=first)
-        self._chip = _drawn()
+                mask = layer.geometry.lowered(masks[name].detach().cpu())
+                layer = replace(layer, live=np.ascontiguousarray(to_matrix(mask.numpy(), layer.geometry.groups)))
+            alone = replace(placement, layers={name: layer})
+            self._placed[id(modules[name].weight)] = alone, _drawn()
 
     def __call__(self, module: nn.Module) -> Forward:
         """What computes the outputs of a layer of the prepared network; module: the layer, or a twin of its weight."""
@@ -81,17 +79,15 @@ class LayersOnArrays:
             return module.forward
         return partial(self._forward, module, *found)
 
-    def _forward(self, module: nn.Module, placed: LayerPlacement, first: int, input: Tensor) -> Tensor:
-        chip = _drawn() if self.chips == "step" else self._chip
+    def _forward(self, module: nn.Module, placement: Placement, chip: int, input: Tensor) -> Tensor:
+        chip = _drawn() if self.chips == "step" else chip
+        (placed,) = placement.layers.values()
+        spec = placement.spec_of(placed)
         with torch.no_grad():
-            now = with_weights(placed, module, self.array, skip_zeros=True)
-            pieces = list(self._pieces(now, first))
-            strips = strips_of_chip(now, pieces, self.array, chip, self.conditions, input.device)
-        return compute(module, placed, self.array, strips, chip, input)
-
-    def _pieces(self, layer: LayerPlacement, first: int) -> Iterator[Piece]:
-        """The pieces of one layer, its arrays numbered from `first`."""
-        return pieces_of(replace(self._placement, layers={layer.name: layer}), first)
+            now = with_weights(placed, module, spec, skip_zeros=True)
+            pieces = list(replace(placement, layers={placed.name: now}).pieces())
+            strips = strips_of_chip(now, pieces, spec, chip, self.conditions, input.device)
+        return compute(module, placed, spec, strips, chip, input)
 
 
 def _drawn() -> int:

@@ -75,17 +75,17 @@ def tiles_by_site(layer: LayerPlacement) -> dict[Site, list[int]]:
     return found
 
 
-def pieces_of(placement: Placement, first: int = 0) -> Iterator[Piece]:
+def pieces_of(placement: Placement) -> Iterator[Piece]:
     """Everything on the arrays, layer by layer and in each layer site by site, sign by sign, slice by slice.
 
-    Arrays are numbered from `first` as they are met first. An array that would hold no cell (a half of a pair with open
-    crossings only) is not built. The arrays of a site that layers share are held until the last of them has been given
-    out.
+    Arrays are numbered as they are met first. An array that would hold no cell (a half of a pair with open crossings
+    only) is not built. The arrays of a site that layers share are held until the last of them has been given out.
     """
     by_layer = {name: tiles_by_site(layer) for name, layer in placement.layers.items()}
     visits = Counter(site for sites in by_layer.values() for site in sites)
     shared = _shared(placement, by_layer, visits)
     held: dict[Site, list[Piece]] = {}
+    first = 0
     for name, layer in placement.layers.items():
         for site, numbers in by_layer[name].items():
             if site not in held:

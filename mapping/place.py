@@ -17,13 +17,13 @@ from mapping.array_choice import check_spares, specs_of
 from mapping.calibration import calibrate as measured
 from mapping.calibration import input_ranges
 from mapping.inputs import Arguments, Inputs
-from mapping.lowering import Geometry
+from mapping.lowering.geometry import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
 from mapping.preparing import prepare, ties
 from mapping.repacking import repacked
 from mapping.sharing import Sharing, share_arrays
-from mapping.tiling import Tile, cut
+from mapping.tiling import cut
 from mapping.trace import DigitalLayer, TracedLayer, trace
 
 
@@ -100,7 +100,11 @@ def place(
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple(_tiles(live, own, geometry, (spare_rows, spare_cols), repack=repack)),
+            tiles=tuple(
+                (repacked if repack else cut)(
+                    live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment, _places(geometry, own)
+                )
+            ),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
             array=None if own == array else own,
@@ -119,16 +123,9 @@ def place(
     return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 
 
-def _tiles(
-    live: np.ndarray, array: ArraySpec, geometry: Geometry, spares: tuple[int, int], *, repack: bool
-) -> list[Tile]:
-    """The tiles of a layer; spares: word lines and weight columns of every array that stay free."""
-    rows, cols = array.rows - spares[0], array.weight_cols - spares[1]
-    if repack:
-        return repacked(live, rows, cols, array.fragment)
-    in_order = array.fragment_order == "W"
-    places = None if in_order else row_places(geometry.weight_shape, array.fragment_order)
-    return cut(live, rows, cols, array.fragment, places)
+def _places(geometry: Geometry, array: ArraySpec) -> np.ndarray | None:
+    """Where the rows of a layer stand before they are cut into arrays; None: in their own order."""
+    return None if array.fragment_order == "W" else row_places(geometry.weight_shape, array.fragment_order)
 
 
 def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:

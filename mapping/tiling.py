@@ -14,10 +14,10 @@ from crossbar.tiling import block_bounds
 class Tile:
     """A part of a layer's matrix that stands on one array and is read at once.
 
-    group: which group of the layer; rows, cols: the matrix rows and columns that stand on the array (int32),
-    ascending, but for rows in another `fragment_order`. Rows without a live weight in the tile, and columns without one
-    in its block, are not among them. block: tiles of a layer with the same block share an array and are read in turn
-    (the fragments of the polarised encoding).
+    group: which group of the layer; rows, cols: the matrix rows and columns that stand on the array (int32), ascending,
+    but for rows in another `fragment_order`.
+    Rows without a live weight in the tile, and columns without one in its block, are not among them. block: tiles of a
+    layer with the same block share an array and are read in turn (the fragments of the polarised encoding).
     row0, col0: first word line and first weight column of the rectangle that the tile takes on its array. site: tiles
     of any layers with the same site share arrays and are read in turn; None: the block has arrays of its own.
     word_lines, bit_lines: the word line of every row and the weight column (of the array) of every column, int32, where
@@ -78,10 +78,10 @@ def cut(
     most the number of live blocks.
     """
     blocks: list[tuple[int, np.ndarray, np.ndarray]] = []
-    order = np.arange(live.shape[1], dtype=np.int32) if places is None else np.argsort(places).astype(np.int32)
-    for group, mask in enumerate(live if places is None else live[:, order]):
+    order = None if places is None else np.argsort(places)
+    for group, mask in enumerate(live if order is None else live[:, order]):
         blocks += [(group, *lines) for lines in cut_group(mask, array_rows, array_cols)]
-    return tiles_of(blocks, fragment, None if places is None else order)
+    return tiles_of(blocks, fragment, order)
 
 
 Lines = tuple[np.ndarray, np.ndarray]
@@ -106,17 +106,17 @@ def tiles_of(
 ) -> list[Tile]:
     """The tiles of blocks (group, rows, cols), each on an array of its own, cut into the fragments that are read.
 
-    order: the matrix row that each row of the blocks is, where they were cut from reordered rows.
+    order: (all rows,) the matrix row that each row of the blocks is; None: the same one.
     """
-
-    def own(rows: np.ndarray) -> np.ndarray:
-        return rows if order is None else order[rows]
-
     return [
-        Tile(group=group, rows=own(rows[start:stop]), cols=cols, block=block, row0=int(start))
+        Tile(group=group, rows=_named(rows[start:stop], order), cols=cols, block=block, row0=int(start))
         for block, (group, rows, cols) in enumerate(blocks)
         for start, stop in pairwise(_fragment_edges(rows, fragment))
     ]
+
+
+def _named(rows: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    return rows if order is None else order[rows].astype(np.int32)
 
 
 def all_live(mask: np.ndarray) -> bool:

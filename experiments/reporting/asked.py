@@ -40,8 +40,8 @@ def _asked_compression(record: Record) -> str:
     plan += [_gates_words(name, kept) for name, kept in (own.get("gates") or {}).items()]
     if own.get("target"):
         plan.append(_target_words(own))
-    chosen = [f"{levels['kind']} in {name}" for name, levels in (own.get("levels") or {}).items()]
-    where = f" ({', '.join(chosen)})" if chosen else ""
+    kinds = [f"{levels['kind']} in {name}" for name, levels in (own.get("levels") or {}).items()]
+    where = f" ({', '.join(kinds)})" if kinds else ""
     levels = f"moves the weights that stay to the conductance levels{where}" if own.get("quantise") else ""
     seen = own.get("train_on") or ()
     trained = f" Retraining sees of the arrays: {', '.join(seen)}." if seen else ""
@@ -74,6 +74,12 @@ _BOUNDS: dict[str, Callable[[Any], str]] = {
 _DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh", "polarised_rule")
 
 
+def _gates_words(name: str, kept: Mapping[str, Any]) -> str:
+    """What gates leave of one layer, or of all together."""
+    where = "all layers together" if name == "*" else name
+    return f"{_kept_words('unstructured', kept['weights'])} and {_kept_words('gate', kept['gates'])} in {where}"
+
+
 def _target_words(own: Mapping[str, Any]) -> str:
     """What the rows and columns that each layer keeps were chosen for."""
     kind, limit = own["target"], own.get("limit")
@@ -99,12 +105,6 @@ def _plan_words(where: str, kinds: Mapping[str, Any]) -> str:
 def _kept_words(kind: str, keep: int | float) -> str:
     group = _GROUPS.get(kind, kind)
     return plural(keep, group) if isinstance(keep, int) else f"{100 * keep:g}\u00a0% of the {group}s"
-
-
-def _gates_words(name: str, kept: Mapping[str, Any]) -> str:
-    """What gates leave of one layer, or of all together."""
-    where = "all layers together" if name == "*" else name
-    return f"{_kept_words('unstructured', kept['weights'])} and {_kept_words('gate', kept['gates'])} in {where}"
 
 
 def _budget_words(pattern: str, budget: Mapping[str, Any]) -> str:

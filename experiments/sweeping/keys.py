@@ -48,9 +48,9 @@ from experiments.setup import (
     asked_target,
     baseline_spec,
     device,
-    network_inputs,
+    network_files,
     read_conditions,
-    start_input,
+    start_digest,
     stuck_input,
 )
 from hwmodels import Device, Library
@@ -61,7 +61,7 @@ T = TypeVar("T")
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
 STAGES: tuple[Stage, ...] = ("dense", "compressed", "baseline", "placement", "chips", "cost")
 
-REVISIONS: dict[Stage, int] = {"dense": 1, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
+REVISIONS: dict[Stage, int] = {"dense": 2, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
 """Grows when a stage comes to give something else for the same values, so that old entries are not taken for new."""
 
 _TEXT = ("name", "technology", "description", "sources", "unverified")
@@ -144,15 +144,12 @@ class KeyMaker:
         """
         array, baseline = self.arrays(config)
         simulate, compress = config.simulate, config.compress
-        conditions = self._same(
-            "conditions", (array.device, simulate), lambda: read_conditions(config, array.device, SILENT)
-        )
         dense = self._same("dense", (*self._dense_parts(config),), lambda: _stage("dense", self._dense_values(config)))
         priced = (config.crossbar, config.hardware) if compress.target is not None else ()
         compressed = self._same(
             "compressed",
             (dense, compress, config.train, array, baseline, simulate, *priced),
-            lambda: self._compressed(config, dense, array, baseline, conditions),
+            lambda: self._compressed(config, dense, array, baseline),
         )
         placement = self._same(
             "placement",
@@ -162,7 +159,7 @@ class KeyMaker:
         unpruned = self._same(
             "baseline", (dense, baseline, simulate), lambda: _placed("baseline", dense, baseline, simulate)
         )
-        chips = self._same("chips", (placement, array, simulate), lambda: self._chips(placement, array, conditions))
+        chips = self._same("chips", (placement, array, simulate), lambda: self._chips(config, placement, array))
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
             dense=dense,
@@ -173,24 +170,23 @@ class KeyMaker:
             cost=_stage("cost", cost),
         )
 
-    def _compressed(
-        self, config: Config, dense: str, array: ArraySpec, baseline: ArraySpec, conditions: Conditions
-    ) -> str:
+    def _compressed(self, config: Config, dense: str, array: ArraySpec, baseline: ArraySpec) -> str:
         return _stage(
             "compressed",
             {
                 "dense": dense,
                 **self._plan_values(config, array),
                 **_method_values(config.compress),
-                **self._loop_values(config, array, conditions),
+                **self._loop_values(config, array),
                 **self._target_values(config, array, baseline),
             },
         )
 
-    def _chips(self, placement: str, array: ArraySpec, conditions: Conditions) -> str:
+    def _chips(self, config: Config, placement: str, array: ArraySpec) -> str:
+        conditions = read_conditions(config, array.device, SILENT)
         chips = {
             "placement": placement,
-            "device": self._same("cells", (array.device,), lambda: _device_values(array.device)),
+            "device": self._device_values(array.device),
             **_chip_values(array, conditions),
         }
         return _stage("chips", chips)
@@ -238,7 +234,7 @@ class KeyMaker:
         return {
             "seed": config.seed,
             "network": config.network.name,
-            "files": self._once("files", _flat(config.network), lambda: network_inputs(config)),
+            "files": self._once("files", _flat(config.network), lambda: network_files(config)),
             "data": [section.name, section.train_limit, section.test_limit],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
@@ -262,7 +258,7 @@ class KeyMaker:
         purify = None if section.purify is None else [section.purify, config.simulate.calibration_samples]
         return {
             "plan": plan,
-            "start": self._once("start", section.start, lambda: start_input(config)),
+            "start": self._once("start", section.start, lambda: start_digest(config)),
             "batch_size": section.batch_size or config.train.batch_size,
             "purify": purify,
         }
@@ -286,7 +282,7 @@ class KeyMaker:
             values["rate"] = _placement_values(baseline, samples) if rate is None else rate
         return {**values, "priced": prices, "placed": _placement_values(array, samples)}
 
-    def _loop_values(self, config: Config, array: ArraySpec, conditions: Conditions) -> dict[str, Any]:
+    def _loop_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         """What hardware in the training loop reads: everything that chips do, as far as training is told of it."""
         section = config.compress
         values: dict[str, Any] = {}
@@ -294,13 +290,18 @@ class KeyMaker:
             values["stuck"] = stuck_input(config)
         if section.train_on:
             seen = hardware_loop.training_array(section, array)
+            conditions = read_conditions(config, array.device, SILENT)
             values["loop"] = {
                 **_placement_values(seen, config.simulate.calibration_samples),
                 **_chip_values(seen, hardware_loop.training_conditions(section, conditions)),
-                "device": _device_values(seen.device),
+                "device": self._device_values(seen.device),
                 "chips": section.train_chips,
             }
         return values
+
+    def _device_values(self, cells: Device) -> dict[str, Any]:
+        values = self._same("cells", (cells,), lambda: _DEVICE.dump_python(cells, mode="json"))
+        return {name: value for name, value in values.items() if name not in _TEXT}
 
     def _cost_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
         section, cells = config.hardware, array.device
@@ -319,13 +320,8 @@ class KeyMaker:
             # Writing is priced from the device's pulses, which its errors and faults decide, where it has any.
             "writing": None
             if cells.write_verify is None
-            else self._same("writing", (cells,), lambda: digest(_device_values(cells))),
+            else self._same("writing", (cells,), lambda: digest(self._device_values(cells))),
         }
-
-
-def _device_values(cells: Device) -> dict[str, Any]:
-    """Everything of a device but what only people read."""
-    return {name: value for name, value in _DEVICE.dump_python(cells, mode="json").items() if name not in _TEXT}
 
 
 def _method_values(section: Compress) -> dict[str, Any]:
