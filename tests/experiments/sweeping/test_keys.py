@@ -307,7 +307,7 @@ def test_weights_count_by_content(tmp_path):
     network = models.build("digits-conv", in_channels=1, classes=10, image_size=8)
     paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
     for path, shift in zip(paths, (0, 0, 1), strict=True):
-        safetensors.torch.save_file({k: v + shift for k, v in network.state_dict().items()}, path)
+        safetensors.torch.save_file({k: (v + shift).contiguous() for k, v in network.state_dict().items()}, path)
     base = overlaid(BASE, {"network.weights": str(paths[0])})
     assert changed({"network.weights": str(paths[1])}, base) == NOTHING
     assert changed({"network.weights": str(paths[2])}, base) == EVERYTHING
