@@ -4,9 +4,9 @@
 
 A tiny network is trained, compressed, placed and simulated once; then `cost` prices a grid over what only costs read
 (converters per columns, time of a read, way of execution, frame rate), `again` takes the same grid from its journal,
-and `ratio` simulates `--compute` points that share nothing but their training with one worker and with two. Processor time
-counts the workers (with those that compiling and loading take); seconds are of the clock and mean something only on a
-machine that does nothing else.
+and `ratio` simulates `--compute` points that share nothing but their training with one worker and with two. Processor
+time counts the workers (with those that compiling and loading take); seconds are of the clock and mean something only
+on a machine that does nothing else.
 """
 
 from __future__ import annotations
