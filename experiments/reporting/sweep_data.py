@@ -21,6 +21,7 @@ def data(made: View) -> dict[str, Any]:
     axes = made.axes()
     return {
         "noun": made.noun,
+        "done": int(made.done.sum()),
         "axes": [axis.column for axis in axes] if axes else [],
         "keys": made.keys,
         "varied": [key for factor in made.factors for key in factor.keys],

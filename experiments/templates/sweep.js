@@ -154,7 +154,7 @@
     const cut = groups.size > MAX_FRONT_ROWS ? ` The first ${MAX_FRONT_ROWS} are listed.` : "";
     const way = (c) => `${measure[c].up ? "more" : "less"} ${measure[c].label}`;
     byId("front-note").textContent =
-      `${on.length} of ${done.filter(Boolean).length} ${data.noun}s are on the front (better: ${way(x)}, ${way(y)}).${cut}`;
+      `${on.length} of ${data.done} ${data.noun}s are on the front (better: ${way(x)}, ${way(y)}).${cut}`;
   };
 
   const startFront = () => {
