@@ -9,6 +9,13 @@ from crossbar import ArraySpec
 from hwmodels.errors import UserError
 
 
+def check_spares(spec: ArraySpec, spare_rows: int, spare_cols: int) -> None:
+    """Raise UserError where spare lines are negative or leave no room for a weight."""
+    for name, spare, room in (("spare_rows", spare_rows, spec.rows), ("spare_cols", spare_cols, spec.weight_cols)):
+        if not 0 <= spare < room:
+            raise UserError(f"{name} = {spare!r} must be from 0 to {room - 1}: an array has {room} lines for weights.")
+
+
 def specs_of(layers: Iterable[str], array: ArraySpec, arrays: Mapping[str, ArraySpec]) -> dict[str, ArraySpec]:
     """The arrays of every layer: those of the first pattern that fits its name (as file names do), else `array`.
 

@@ -10,6 +10,7 @@ from crossbar import ArraySpec
 from crossbar.array_circuit import behind_wires
 from hwmodels import conductances_at, program, read_sigma
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps, stuck, without_faults
 from mapping.pieces import Piece
 
 
@@ -18,32 +19,41 @@ def nominal(piece: Piece, spec: ArraySpec) -> np.ndarray:
     return _seen(piece, piece.contents.target, spec, ())
 
 
-def programmed(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+def programmed(
+    piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions, faults: FaultMaps | None = None
+) -> np.ndarray:
     """Conductances (rows, cols) [S] of a piece on the chip of this seed: programming error, faults, drift, wires.
 
     The whole array is programmed at once, dummy columns with it: a cell's draw is that of its place in the array.
+    faults: of a real chip, in the place of those that the device draws.
     """
-    return _seen(piece, _standing(piece, spec, seed, conditions), spec, (seed, conditions))
+    return _seen(piece, _standing(piece, spec, seed, conditions, faults), spec, (seed, conditions))
 
 
-def _standing(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+def _standing(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions, faults: FaultMaps | None) -> np.ndarray:
     """What stands on the whole array of a piece (rows, cols) [S] when it is read; worked out once for its pieces."""
     known, key = piece.contents.known, (seed, conditions)
     if key not in known:
-        g = program(piece.contents.target, spec.device, seed=seed, array=piece.array)
+        device = spec.device if faults is None else without_faults(spec.device)
+        g = program(piece.contents.target, device, seed=seed, array=piece.array)
+        if faults is not None and piece.array in faults:
+            rows, cols = g.shape
+            g = stuck(g, faults[piece.array][:rows, :cols], device)
         known[key] = conductances_at(
-            g, spec.device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
+            g, device, t_s=conditions.t_s, temperature_k=conditions.temperature_k, seed=seed, array=piece.array
         )
     return known[key]
 
 
-def read_variance(piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions) -> np.ndarray:
+def read_variance(
+    piece: Piece, spec: ArraySpec, seed: int, conditions: Conditions, faults: FaultMaps | None = None
+) -> np.ndarray:
     """σ² (rows, cols) [S²] of the read noise of a piece's cells, as the read-out sees it.
 
     Behind wires a cell's deviation reaches the read-out as its conductance does, g_eff / g of it: to first order.
     """
-    g = _standing(piece, spec, seed, conditions)[piece.tile.lines][:, piece.columns]
-    seen = programmed(piece, spec, seed, conditions)
+    g = _standing(piece, spec, seed, conditions, faults)[piece.tile.lines][:, piece.columns]
+    seen = programmed(piece, spec, seed, conditions, faults)
     share = np.divide(seen, g, out=np.zeros_like(g), where=g > 0)
     return (read_sigma(g, spec.device, conditions.t_s) * share) ** 2
 

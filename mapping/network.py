@@ -7,19 +7,18 @@ from itertools import groupby
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from hwmodels.errors import UserError
-from mapping.cells import programmed, read_variance
+from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps, checked_faults
 from mapping.layer import Clipping, CrossbarLayer
 from mapping.network_state import fingerprint, packed, unpacked
-from mapping.pieces import Piece
 from mapping.placement import Placement
 from mapping.rewriting import replaced
-from mapping.strips import Noise, build_strips, driver_errors_of
 from mapping.trace import NEVER_CALLED
 
 
@@ -31,7 +30,8 @@ class CrossbarNetwork(nn.Module):
     the chip is read; default: at once, at the device's reference temperature. network: the original module, if the
     placement was loaded without one. conductance_bits: hold every layer's conductances as signed fixed-point numbers of
     so many bits, 2 … 16, whole multiples of its largest conductance (behind an analog subtraction: difference) /
-    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. Always in evaluation mode. With an ideal
+    (2^(bits−1) − 1); None: as programmed. Integer products read them faster. faults: the fault maps of a real chip, by
+    array (`mapping.fault_maps`), in the place of those that the device draws. Always in evaluation mode. With an ideal
     device, no DAC (`input_bits=None`) and no converter (`adc_bits=None`) it equals `placement.reference()` to float
     rounding. A state_dict holds the digital tensors and, in a few bytes, which chip it is; loading it into a network on
     the same placement gives the same outputs bit for bit. A layer that the example of the placement never reached
@@ -46,6 +46,7 @@ class CrossbarNetwork(nn.Module):
         conditions: Conditions | None = None,
         network: nn.Module | None = None,
         conductance_bits: int | None = None,
+        faults: FaultMaps | None = None,
     ) -> None:
         """Build the network and program its cells."""
         super().__init__()
@@ -53,6 +54,7 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"conductance_bits must be from 2 to 16, not {conductance_bits!r}.")
         self.placement = placement
         self.conditions = conditions or Conditions()
+        self.faults = None if faults is None else checked_faults(placement, faults)
         self.model = placement.reference(network)
         self._layers: dict[str, CrossbarLayer] = {}
         for layer in placement.layers.values():
@@ -76,21 +78,13 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.spec_of(piece.layer), seed, self.conditions)
-
-        def variance(piece: Piece) -> np.ndarray:
-            return read_variance(piece, self.placement.spec_of(piece.layer), seed, self.conditions)
-
-        where = next(self.model.parameters(), None)
+        where = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            spec = layer.spec
-            noise = None
-            if self.conditions.read_noise and spec.device.read_noise is not None:
-                noise = Noise(variance, seed)
-            strips = build_strips(layer.placed, list(pieces), spec, cells, driver_errors_of(spec, seed), noise)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
+            strips = strips_of_chip(
+                layer.placed, list(pieces), layer.spec, seed, self.conditions, where, faults=self.faults
+            )
+            layer.load(strips, seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""
@@ -104,7 +98,7 @@ class CrossbarNetwork(nn.Module):
         """Which chip this is, and how far its draws have got; bytes."""
         return packed(
             {
-                "placement": fingerprint(self.placement, self.conditions, self._conductance_bits),
+                "placement": fingerprint(self.placement, self.conditions, self._conductance_bits, self.faults),
                 "seed": self.seed,
                 "vectors": {name: layer.vectors for name, layer in self._layers.items()},
             }
@@ -113,7 +107,7 @@ class CrossbarNetwork(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Become the chip of `get_extra_state`; UserError for that of another placement or of other conditions."""
         found = unpacked(state)
-        if found["placement"] != fingerprint(self.placement, self.conditions, self._conductance_bits):
+        if found["placement"] != fingerprint(self.placement, self.conditions, self._conductance_bits, self.faults):
             raise UserError(
                 "This state belongs to another placement, or to one read under other conditions or conductance_bits; "
                 "build the CrossbarNetwork on the same ones first."

@@ -14,6 +14,7 @@ from torch import Tensor
 from crossbar import ArraySpec
 from hwmodels.errors import UserError
 from mapping.conditions import Conditions
+from mapping.fault_maps import FaultMaps
 from mapping.placement import LayerPlacement, Placement
 from mapping.placement_file import content_hash
 
@@ -37,11 +38,15 @@ def unpacked(state: Tensor) -> dict[str, Any]:
     return found
 
 
-def fingerprint(placement: Placement, conditions: Conditions, conductance_bits: int | None) -> str:
+def fingerprint(
+    placement: Placement, conditions: Conditions, conductance_bits: int | None, faults: FaultMaps | None = None
+) -> str:
     """SHA-256 of all that says, with the seed, what stands on the arrays and how it is read."""
     digest = hashlib.sha256()
     spec = TypeAdapter(ArraySpec).dump_json(placement.array)
     digest.update(spec + repr((conditions, conductance_bits)).encode())
+    for number, codes in sorted((faults or {}).items()):
+        digest.update(f"faults of {number}".encode() + np.ascontiguousarray(codes).tobytes())
     for layer in placement.layers.values():
         _digest_layer(digest, layer)
     return digest.hexdigest()

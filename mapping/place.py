@@ -10,12 +10,14 @@ import numpy as np
 from torch import nn
 
 from crossbar import ArraySpec, MixedSignsError
+from crossbar.tiling import row_places
 from hwmodels.errors import UserError
 from mapping import folding, freeing
-from mapping.array_choice import specs_of
+from mapping.array_choice import check_spares, specs_of
 from mapping.calibration import calibrate as measured
 from mapping.calibration import input_ranges
 from mapping.inputs import Arguments, Inputs
+from mapping.lowering.geometry import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
 from mapping.preparing import prepare, ties
@@ -35,6 +37,8 @@ def place(
     arrays: Mapping[str, ArraySpec] | None = None,
     repack: bool = False,
     share: Sharing = "none",
+    spare_rows: int = 0,
+    spare_cols: int = 0,
     calibrate: bool = True,
     fold_batch_norm: bool = False,
     free_unused: bool = True,
@@ -57,8 +61,10 @@ def place(
     arrays: other arrays for some layers, by pattern of the layer's name ("features.*", the first that fits counts); the
     others stand on `array`. repack: choose rows and columns that stand together on an array so that a mask's survivors
     fill fewer (`mapping.repacking`). share: let small blocks of a "layer", or of the "network", stand on one array and
-    be read in turn (`mapping.sharing`). calibrate: False skips the nominal arrays and takes from the example only the
-    input ranges of the unquantised network; converters then span their full range, read energies are not known.
+    be read in turn (`mapping.sharing`). spare_rows, spare_cols: word lines and weight columns of every array that stay
+    free, for `avoid_faults` to move rows and columns to. calibrate: False skips the nominal arrays and takes from the
+    example only the input ranges of the unquantised network; converters then span their full range, read energies are
+    not known.
 
     Convolutions, transposed ones, linear layers and the projections of recurrent layers and attention go on arrays;
     the rest stays digital and is listed with its operations in `placement.digital`.
@@ -68,7 +74,8 @@ def place(
     """
     original, masks, grids = _parts(model)
     # Folding and freeing change weights in place; only where neither happens the copy may share them.
-    network, example = prepare(original, lend=not (fold_batch_norm or free_unused)), Arguments.of(example_input)
+    changed = fold_batch_norm or (free_unused and freeing.has_holes(original))
+    network, example = prepare(original, lend=not changed), Arguments.of(example_input)
     folded = folding.fold_batch_norm(network, example, grids) if fold_batch_norm else ()
     notes: list[str] = []
     if free_unused:
@@ -77,6 +84,8 @@ def place(
     _refuse_shared(traced.layers)
     batch = example.batch(batch_axis)
     specs = specs_of([layer.name for layer in traced.layers], array, arrays or {})
+    for own in specs.values():
+        check_spares(own, spare_rows, spare_cols)
     layers: dict[str, LayerPlacement] = {}
     for layer in traced.layers:
         geometry, own = layer.geometry, specs[layer.name]
@@ -91,12 +100,16 @@ def place(
             grid=grid,
             index=index,
             live=live,
-            tiles=tuple((repacked if repack else cut)(live, own.rows, own.weight_cols, own.fragment)),
+            tiles=tuple(
+                (repacked if repack else cut)(
+                    live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment, _places(geometry, own)
+                )
+            ),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
             array=None if own == array else own,
         )
-        layers[layer.name] = replace(made, signs=_signs(made, own))
+        layers[layer.name] = replace(made, signs=tile_signs(made, own))
     placement = Placement(
         array=array,
         layers=share_arrays(layers, specs, share),
@@ -110,7 +123,12 @@ def place(
     return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 
 
-def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
+def _places(geometry: Geometry, array: ArraySpec) -> np.ndarray | None:
+    """Where the rows of a layer stand before they are cut into arrays; None: in their own order."""
+    return None if array.fragment_order == "W" else row_places(geometry.weight_shape, array.fragment_order)
+
+
+def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
     """The digital bits that the cells of every tile are read with, () where the encoding needs none."""
     signs = []
     for tile in layer.tiles:

@@ -1,0 +1,200 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mapping
+from hwmodels import Device
+from hwmodels.errors import UserError
+from mapping.avoiding_faults import avoid_faults, recovered, weight_errors
+from mapping.cells import programmed
+from mapping.conditions import Conditions
+from mapping.fault_maps import faults_of_chip
+from mapping.strips import build_strips
+
+
+@pytest.fixture
+def faulty(quiet_device):
+    return quiet_device.with_(stuck_at_lrs=0.06, stuck_at_hrs=0.1)
+
+
+def _placed(spec, rows=12, cols=6, **options):
+    torch.manual_seed(0)
+    return mapping.place(nn.Linear(rows, cols), spec, torch.rand(4, rows), **options)
+
+
+ENCODINGS = [
+    {},
+    {"slices": 2},
+    {"pair_layout": "columns"},
+    {"encoding": "offset", "idle": "hrs"},
+    {"encoding": "flipped", "idle": "hrs", "slices": 2},
+]
+
+
+def _read_back(placement, faults=None, seed=0):
+    """The weights that the cells of a chip give, from its strips read exactly."""
+    layer = next(iter(placement.layers.values()))
+    spec = placement.spec_of(layer)
+    strips = build_strips(
+        layer, list(placement.pieces()), spec, lambda piece: programmed(piece, spec, seed, Conditions(), faults)
+    )
+    weights = np.zeros((layer.shape.rows, layer.shape.cols))
+    for at in strips:
+        for row, place in enumerate(at.rows.tolist()):
+            codes = torch.zeros(1, at.rows.numel())
+            codes[0, row] = 1
+            weights[place, at.cols.numpy()] += at.strip.read(codes, spec, None).sums[0].numpy() * at.strip.unit_s
+    return weights * float(layer.grid.scale) / spec.encoder.full_scale_s
+
+
+@pytest.mark.parametrize("fields", ENCODINGS, ids=str)
+def test_the_error_is_what_the_cells_of_the_chip_really_give(ideal, faulty, fields):
+    placement = _placed(ideal.with_(device=faulty, **fields))
+    layer = placement.layers[""]
+    off = _read_back(placement, seed=5) - layer.weights().numpy().T
+    expected = np.linalg.norm(off) / float(layer.weights().norm())
+    assert weight_errors(placement, 5)[""] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    # A map given and faults drawn say the same.
+    assert weight_errors(placement, faults_of_chip(placement, 5))[""] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("fields", ENCODINGS, ids=str)
+def test_moving_never_makes_it_worse_and_says_what_it_gains(ideal, faulty, fields):
+    placement = _placed(ideal.with_(device=faulty, **fields))
+    found = avoid_faults(placement, 5)
+    before, after = found.table["error_before"][0], found.table["error_after"][0]
+    assert before == pytest.approx(weight_errors(placement, 5)[""])
+    assert after == pytest.approx(weight_errors(found.placement, 5)[""])
+    assert after < before
+    layer = found.placement.layers[""]
+    assert torch.equal(layer.weights_from_cells(found.placement.array), placement.layers[""].weights())
+    off = _read_back(found.placement, seed=5) - layer.weights().numpy().T
+    assert after == pytest.approx(np.linalg.norm(off) / float(layer.weights().norm()), rel=1e-4, abs=1e-6)
+
+
+def test_rows_stand_as_brute_force_would_put_them(ideal, quiet_device):
+    """With a single column every order of the rows can be tried."""
+    spec = ideal.with_(rows=5, cols=1, device=quiet_device)
+    placement = _placed(spec, rows=5, cols=1)
+    maps = {number: np.zeros((5, 1), dtype=np.int8) for number in range(placement.arrays)}
+    maps[0][[1, 3]], maps[1][2] = 1, 2
+    found = avoid_faults(placement, maps)
+    layer, scale = placement.layers[""], float(placement.layers[""].grid.scale)
+    halves = {piece.sign: piece.target[:, 0] for piece in placement.pieces()}
+    arrays = {piece.sign: piece.array for piece in placement.pieces()}
+
+    def error(order):
+        off = np.zeros(5)
+        for sign, g in halves.items():
+            codes = maps[arrays[sign]][list(order), 0]
+            for code, value in ((1, quiet_device.g_max_s), (2, quiet_device.g_min_s)):
+                off += sign * np.where((codes == code) & (g > 0), value - g, 0)
+        return np.linalg.norm(off) * scale / spec.encoder.full_scale_s
+
+    best = min(error(order) for order in itertools.permutations(range(5)))
+    assert found.table["error_after"][0] * float(layer.weights().norm()) == pytest.approx(best, abs=1e-9)
+
+
+def test_spare_lines_take_what_has_no_better_place(ideal, quiet_device):
+    """One word line is stuck at g_max as a whole; with a line to spare nothing stands on it."""
+    spec = ideal.with_(rows=8, cols=4, device=quiet_device)
+    errors = {}
+    for spare in (0, 1):
+        placement = _placed(spec, rows=8, cols=4, spare_rows=spare)
+        maps = {number: np.zeros((8, 4), dtype=np.int8) for number in range(placement.arrays)}
+        for codes in maps.values():
+            codes[2] = 1
+        errors[spare] = avoid_faults(placement, maps).table["error_after"][0]
+        assert len(placement.layers[""].tiles) == 1 + spare
+    assert errors[0] > 0.1
+    assert errors[1] == 0
+
+
+def test_polarised_fragments_move_too(ideal, quiet_device, polarised):
+    torch.manual_seed(0)
+    net = polarised(nn.Linear(12, 4), 4)
+    device = quiet_device.with_(stuck_at_hrs=0.1)
+    spec = ideal.with_(encoding="polarised", fragment=4, device=device)
+    placement = mapping.place(net, spec, torch.rand(3, 12))
+    found = avoid_faults(placement, 1)
+    assert found.table["error_after"][0] < found.table["error_before"][0]
+    off = _read_back(found.placement, seed=1) - placement.layers[""].weights().numpy().T
+    expected = np.linalg.norm(off) / float(placement.layers[""].weights().norm())
+    assert found.table["error_after"][0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_moved_lines_are_saved_and_cost_an_index(ideal, faulty, tmp_path):
+    found = avoid_faults(_placed(ideal.with_(device=faulty)), 5)
+    assert found.table["lines_moved"][0] > 0
+    assert found.table["index_bits"][0] > 0
+    found.placement.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    net, x = nn.Linear(12, 6), torch.rand(3, 12)
+    net.load_state_dict(found.placement.reference().state_dict())
+    assert loaded.tiles.equals(found.placement.tiles)
+    assert torch.equal(
+        mapping.CrossbarNetwork(loaded, seed=5, network=net)(x), mapping.CrossbarNetwork(found.placement, seed=5)(x)
+    )
+
+
+def test_accuracy_comes_back(network, images, ideal, quiet_device):
+    spec = ideal.with_(rows=40, cols=16, device=quiet_device.with_(stuck_at_lrs=0.03, stuck_at_hrs=0.03))
+    placement = mapping.place(network, spec, images)
+    found = avoid_faults(placement, 2)
+    with torch.no_grad():
+        wanted = placement.reference()(images)
+
+        def evaluate(model):
+            return -float((model(images) - wanted).norm())
+
+        result = recovered(placement, found.placement, evaluate, seed=2)
+    assert result["reference"] == 0
+    assert result["before"] < result["after"] < 0
+    assert 0 < result["recovered"] < 1
+
+
+def test_a_measured_map_takes_the_place_of_drawn_faults(ideal, faulty):
+    placement = _placed(ideal.with_(device=faulty))
+    x = torch.rand(3, 12)
+    drawn = mapping.CrossbarNetwork(placement, seed=5)(x)
+    given = mapping.CrossbarNetwork(placement, seed=5, faults=faults_of_chip(placement, 5))(x)
+    healthy = mapping.CrossbarNetwork(placement, seed=5, faults={})(x)
+    assert torch.equal(drawn, given)
+    assert torch.allclose(healthy, placement.reference()(x), atol=1e-6)
+    assert not torch.allclose(drawn, healthy, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (
+            {0: np.zeros((4, 4), dtype=int)},
+            r"^The fault map of array 0 has the shape \(4, 4\), but the array has 16 × 8",
+        ),
+        (
+            {99: np.zeros((16, 8), dtype=int)},
+            r"^There is a fault map of array 99, but the placement uses arrays 0 to 1",
+        ),
+        ({0: np.full((16, 8), 7)}, r"^The fault map of array 0 holds .*7.*; codes are 0 \(healthy\), 1"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(ideal, maps, message):
+    placement = _placed(ideal)
+    for use in (avoid_faults, weight_errors, lambda p, m: mapping.CrossbarNetwork(p, faults=m)):
+        with pytest.raises(UserError, match=message):
+            use(placement, maps)
+
+
+def test_spares_that_leave_no_room_are_refused(ideal):
+    with pytest.raises(UserError, match=r"^spare_rows = 16 must be from 0 to 15: an array has 16 lines for weights\.$"):
+        _placed(ideal, spare_rows=16)
+
+
+def test_a_device_without_faults_moves_nothing(ideal):
+    placement = _placed(ideal.with_(device=Device.load("ideal")))
+    found = avoid_faults(placement, 0)
+    assert found.table["lines_moved"].sum() == 0
+    assert all(tile.in_order for layer in found.placement.layers.values() for tile in layer.tiles)
