@@ -3,10 +3,10 @@
     python benchmarks/bench_sweep.py [--points 2000] [--compute 8] [--folder DIR]
 
 A tiny network is trained, compressed, placed and simulated once; then `cost` prices a grid over what only costs read
-(converters per columns, time of a read, way of execution, frame rate), `again` takes the same grid from its journal,
-and `ratio` simulates `--compute` points that share nothing but their training with one worker and with two. Processor
-time counts the workers (with those that compiling and loading take); seconds are of the clock and mean something only
-on a machine that does nothing else.
+(columns per converter, time of a read, way of execution, frame rate), `again` takes the same grid from its journal, and
+`ratio` simulates `--compute` points that share all but their chips with one worker and with two. Processor time counts
+the workers, with what loading and compiling take; seconds are of the clock and mean something only on a machine that
+does nothing else.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ def main() -> None:
     """Print the figures, a line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=2000, help="cost-only points, rounded up to 400s")
-    parser.add_argument(
-        "--compute", type=int, default=8, help="points to simulate with one worker and with two; 0: none"
-    )
+    parser.add_argument("--compute", type=int, default=8, help="points to simulate, with one worker and two; 0: none")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
