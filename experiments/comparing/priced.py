@@ -42,7 +42,7 @@ def cost(config: Config, name: str, progress: Progress) -> tuple[dict[str, float
         task.advance()
     totals, before = priced["placed"].totals, priced["baseline"].totals
     layers = placement.layer_table
-    weights, kept = (float(layers[column].sum()) for column in ("weights", "kept"))
+    weights, kept = (float(layers[column].to_numpy().sum()) for column in ("weights", "kept"))
     values = {key: float(totals[key]) for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "full_rate_hz")}
     values |= {"arrays": float(placement.arrays), "weights_kept": kept, "macs_on_arrays": placement.macs_on_arrays}
     values["compression"] = weights / kept if kept else weights
