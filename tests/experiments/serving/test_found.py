@@ -57,13 +57,14 @@ def test_a_sweep_that_has_ended(tmp_path, counts, state):
 
 
 def test_a_line_that_is_not_whole_yet_is_read_when_it_is(tmp_path):
-    path, line = tmp_path / "points.jsonl", json.dumps(record(0, 0.5)).encode() + b"\n"
+    path = tmp_path / "points.jsonl"
+    line, following = (json.dumps(record(n, 0.5 + n / 10)).encode() + b"\n" for n in range(2))
     watch = Watch(path)
     watch.read()  # not there yet
-    path.write_bytes(line + line[:20])
+    path.write_bytes(line + following[:20])
     watch.read()
     assert watch.counts()["done"] == 1
-    path.write_bytes(line + json.dumps(record(1, 0.6)).encode() + b"\n")
+    path.write_bytes(line + following)
     watch.read()
     assert watch.counts()["done"] == 2
     path.write_bytes(b'torn{"id"\n' + line)  # shorter: another journal

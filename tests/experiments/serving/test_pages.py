@@ -24,7 +24,12 @@ def get(app, target, *, method="GET", host="127.0.0.1:8765"):
     }  # fmt: skip
     sent = []
 
+    asked = []
+
     async def receive():
+        if asked:
+            await asyncio.Event().wait()  # whoever asks never leaves
+        asked.append(target)
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message):
