@@ -21,8 +21,8 @@ _NO_EPOCHS = {"admm_epochs": 0, "retrain_epochs": 0, "finish_epochs": 0, "quanti
 def cost(config: Config, name: str, progress: Progress) -> tuple[dict[str, float], float]:
     """Costs of the placed chip and what it saves against the baseline, and the frame rate of both [1/s].
 
-    Counts, area and time follow from shapes and constraints; what else training leaves dead (a row whose weights are all
-    0, a kernel's pattern) moves them by a few per cent. The energy of the cells follows from the untrained network.
+    Counts, area and time follow from shapes and constraints; what else training leaves dead (a row whose weights are
+    all 0, a kernel's pattern) moves them by a few per cent. Cells' energy follows from the untrained network.
     Raises UserError for a mistake in the configuration, and where an accuracy floor decides what stays.
     """
     if config.compress.target is not None and config.compress.limit is None:
