@@ -88,17 +88,10 @@ def _mostly_empty(placement: Placement) -> list[str]:
     tiles = placement.tiles
     if not len(tiles):
         return []
-    arrays = tiles.drop_duplicates("array")
-    cells = float((arrays["array_rows"] * arrays["array_cols"]).sum())
-    filled = tiles["rows"] * tiles["cols"]
-    used = float(filled.sum()) / cells
+    used = _covered(tiles)
     if used >= EMPTY_WARNING:
         return []
-    shares = {
-        str(layer): float(filled[own.index].sum())
-        / float((own.drop_duplicates("array")[["array_rows", "array_cols"]].prod(axis=1)).sum())
-        for layer, own in tiles.groupby("layer", sort=False)
-    }
+    shares = {str(layer): _covered(own) for layer, own in tiles.groupby("layer", sort=False)}
     least = min(shares, key=lambda name: shares[name])
     return [
         f"The arrays are mostly empty: pieces of layers cover {100 * used:.0f} % of their cells, "
@@ -106,11 +99,18 @@ def _mostly_empty(placement: Placement) -> list[str]:
     ]
 
 
+def _covered(tiles: pd.DataFrame) -> float:
+    """Share of the cells of the arrays that the pieces on them cover."""
+    arrays = tiles.drop_duplicates("array")
+    cells = (arrays["array_rows"].to_numpy() * arrays["array_cols"].to_numpy()).sum()
+    return float((tiles["rows"].to_numpy() * tiles["cols"].to_numpy()).sum() / cells)
+
+
 def _derived(cost: Estimate) -> list[str]:
-    """Numbers of the library that no source prints."""
-    used = [row for row in cost.sources if str(row["source"]).startswith("derived")]
+    """Numbers that the library extrapolates by a law of its own, instead of from numbers of its source."""
+    used = [row for row in cost.sources if str(row["source"]).startswith("derived:")]
     named = _listed(list(dict.fromkeys(str(row["component"]) for row in used)))
-    return [f"Derived by its library and printed by no source: the numbers of {named}."] if used else []
+    return [f"Extrapolated by a law and printed by no source: the numbers of {named}."] if used else []
 
 
 def _listed(names: list[str]) -> str:

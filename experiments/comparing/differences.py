@@ -180,13 +180,15 @@ def _plain(value: object) -> str:
 
 
 def _settings(entries: Sequence[Entry]) -> list[Setting]:
-    """Keys that not all entries with a configuration set alike."""
-    having = [entry for entry in entries if entry.settings]
-    keys = dict.fromkeys(key for entry in having for key in entry.settings)
+    """Keys that not all set alike. A configuration without a key has it not set; a published row just does not say."""
+    keys = dict.fromkeys(key for entry in entries for key in entry.settings)
+    configured = [entry for entry in entries if entry.settings and entry.kind != "published"]
     found = []
     for key in keys:
-        told = [str(entry.settings.get(key)) for entry in having]
-        if len(set(told)) > 1:
+        stated = any(key in entry.settings for entry in configured)
+        told = [str(entry.settings.get(key)) for entry in configured if stated]
+        told += [str(entry.settings[key]) for entry in entries if entry.kind == "published" and key in entry.settings]
+        if len(set(told)) > 1 or not stated:
             found.append(Setting(key, tuple(entry.settings.get(key) for entry in entries)))
     return found
 

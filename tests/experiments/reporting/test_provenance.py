@@ -36,9 +36,10 @@ def test_a_panel_shows_counts_prices_and_sources(finished):
     panel = provenance.panels(result.record, result.tables, ["area_mm2.placed"])["area_mm2.placed"]
     lines = {line[0]: [plain(cell) for cell in line[1:]] for line in panel["lines"]}
     value, how, source = lines["adc 8 bit"]
-    # 20 arrays with one converter each, 0.0096 mm² for the 8 of a core (ISAAC, Table I)
-    assert value == "0.02400 mm²"
-    assert how == "20 converters × 0.009600 mm2 / 8 converters"
+    # One converter an array, 0.0096 mm² for the 8 of a core (ISAAC, Table I).
+    arrays = result.record["arrays"]["placed"]
+    assert value == f"{arrays * 0.0096 / 8:.5f} mm²"
+    assert how == f"{arrays} converters × 0.009600 mm² / 8 converters"
     assert source.startswith("tile table of the placement; Shafiee et al., ISAAC, ISCA 2016, Table I")
     assert "explain" in (finished[1] / "report.html").read_text()
 
