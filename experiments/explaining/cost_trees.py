@@ -98,7 +98,8 @@ class ChipTrees:
     def _price(self, part: str, quantity: str) -> Node:
         unit, factor = _EACH[quantity]
         factors = [_factor(row) for row in self._prices[part, quantity]]
-        return of("product", f"{quantity} of one", *factors, unit=unit, to_si=factor)
+        one = "one siemens" if part == "cell read" else "one"
+        return of("product", f"{quantity} of {one}", *factors, unit=unit, to_si=factor)
 
     def power(self, rate: Node, label: str) -> Node:
         """Energy per inference × rate + leakage."""

@@ -92,7 +92,7 @@ def _written(made: Mapping[str, bytes], out: Path) -> list[Path]:
 
 
 def run_tables(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
-    """The tables of a run: accuracy, where it is lost, cost, cost by component and layer, layers. File name → contents."""
+    """The tables of a run: accuracy and its losses, cost (whole, by component, by layer), layers. Name → contents."""
     said = page.contents(record, tables)
     made = {
         "accuracy": latex.table(

@@ -52,6 +52,21 @@ def rows(lost: Lost, decimals: int) -> list[list[str]]:
     ]
 
 
+def keys(lost: Lost) -> list[list[str]]:
+    """The keys of the record behind the cells of `rows`, "" where there is none."""
+    alone = {row["key"] for row in lost["alone"]}
+    return [
+        [
+            "",
+            "",
+            f"waterfall.steps.{row['key']}.accuracy",
+            "" if row["change"] is None else f"waterfall.steps.{row['key']}.change",
+            f"waterfall.alone.{row['key']}.change" if row["key"] in alone else "",
+        ]
+        for row in lost["steps"]
+    ]
+
+
 def change_text(row: Mapping[str, Any], decimals: int) -> str:
     """A change in points with its interval."""
     if row["change"] is None:

@@ -124,6 +124,24 @@ def test_the_waterfall_can_be_smaller_or_left_out(finished, tmp_path):
         assert own["steps"][-1]["accuracy"] == training.accuracy(chip, setup.batches("test"))
 
 
+@pytest.mark.parametrize(("crossbar", "keys"), [("adc_bits = 4", ["map", "adc"]), ('adc_bits = "ideal"', ["map"])])
+def test_a_chip_without_errors_of_its_own_loses_to_its_converters_alone(tmp_path, crossbar, keys):
+    """Nothing is drawn, so every chip is the same one, and one of a case is enough."""
+    path = tmp_path / "c.toml"
+    text = SMALL.replace('preset = "yuan2019"\nstuck_at_lrs = 0.002', 'preset = "ideal"')
+    path.write_text(text.replace("cols = 32\n", f"cols = 32\n{crossbar}\n"))
+    config = configuration.load(path)
+    setup = prepare(config, "c", SILENT)
+    placement = mapping.place(setup.network, setup.array, setup.calibration)
+    with RunFolder(tmp_path / "out", config, "c", {}) as folder:
+        chips = pipeline._simulate(setup, folder, placement, SILENT)
+        before = {"dense": 0.5, "pruned": 0.5, "quantised": 0.5}
+        lost = pipeline._waterfall(setup, folder, placement, setup.network, before, chips, SILENT)
+    assert [row["key"] for row in lost["steps"][3:]] == keys
+    assert lost["steps"][-1]["accuracies"] == [chip["accuracy"] for chip in chips]
+    assert lost["steps"][-1]["accuracy"] == chips[0]["accuracy"] == chips[1]["accuracy"]
+
+
 def test_no_constraint_is_violated(finished):
     _, _, record = finished
     assert record["levels_violations"] == 0

@@ -148,3 +148,30 @@ def test_training_on_noisy_arrays_helps_on_noisy_arrays():
     _train(wrap(retrained, array, x, seed=1), x, target, 240, 5e-3)
     before, after = accuracy(without), accuracy(retrained)
     assert after > before + 0.02
+
+
+@pytest.mark.parametrize("encoding", ["flipped", "offset"])
+def test_the_digital_signs_follow_the_weights(network, images, ideal, encoding):
+    """Flipped columns flip anew when weights change; what is read is the network of the new weights."""
+    array = ideal.with_(encoding=encoding, idle="hrs")
+    aware = wrap(network, array, images, calibrate_every=None).eval()
+    with torch.no_grad():
+        for name in aware.placement.layers:
+            network.get_submodule(name).weight.neg_()
+        expected = mapping.place(network, array, images).reference()(images)
+        scale = float(expected.abs().max())
+        assert torch.allclose(aware(images), expected, atol=0.15 * scale)
+
+
+def test_read_noise_is_drawn_anew_at_every_call(network, images, ideal):
+    noisy = Device.load("yuan2019").scaled_error(0).with_(read_noise=Device.load("neurram").read_noise)
+    aware = wrap(network, ideal.with_(device=noisy), images)
+    still = wrap(network, ideal.with_(device=noisy), images, conditions=mapping.Conditions(read_noise=False))
+    network.eval()
+    with torch.no_grad():
+        for each in (aware, still):
+            each.training = True
+        assert not torch.equal(aware(images), aware(images))
+        assert torch.equal(still(images), still(images))
+    aware(images).sum().backward()
+    assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in network.parameters())

@@ -29,6 +29,19 @@ def test_a_sweep_and_what_a_paper_takes_of_it(sweep, tmp_path, capsys):
     assert not (sweep / "report.html").exists()
 
 
+def test_a_run_and_what_a_paper_takes_of_it(finished, tmp_path, capsys):
+    flags = ["--out", str(tmp_path), "--figures", "svg", "--style", "double", "--latex", "--bibtex"]
+    assert command(["report", str(finished[1]), *flags]) == 0
+    assert "For a paper:" in capsys.readouterr().out
+    written = {path.name: path.read_text() for path in (tmp_path / "paper").iterdir()}
+    assert {"accuracy.svg", "accuracy.tex", "cost.tex", "components.tex", "layers.tex", "sources.bib"} <= set(written)
+    assert "@inproceedings{shafiee2016isaac," in written["sources.bib"]
+    assert "@article{boyd2011admm," in written["sources.bib"]
+    for name, text in written.items():
+        if name.endswith(".tex"):
+            assert text.count("\\begin{") == text.count("\\end{") == 2
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -114,14 +114,19 @@ def test_one_point(sweep_tables):
 
 def test_failures_only(sweep_tables):
     rows = [{"status": "failed", "message": "device.levels = 3 <script>alert(1)</script>"}] * 3
-    rows += [{"status": "infeasible", "message": f"area_mm2 = {n} breaks area_mm2 <= 1"} for n in (2, 3)]
+    broken = [f"area_mm2 = {n} breaks area_mm2 <= 1" for n in (2, 3)]
+    rows += [{"status": "infeasible", "message": said, "area_mm2": 2.5} for said in broken]
     points = sweep_tables.table({"device.levels": np.array([3, 4, 5, 6, 7])}, rows)
     html = sweep_report.page(sweep_view.view(points), "Broken")
     outline(html)
     assert "<script>alert" not in html
-    assert "None of the 5\u00a0points came to a result" in html
+    assert "None of the 5\u00a0points is done" in html
     failures = sweep_page.contents(sweep_view.view(points), "Broken")["failures"]
     assert [row[0] for row in failures] == ["0, 1, 2", "3, 4"]
+    # what an infeasible point costs is told, and no front is made of it
+    listed = sweep_page.contents(sweep_view.view(points), "Broken")["points"]
+    assert listed["columns"][-1][0] == "area (mm²)"
+    assert [row[-1] for row in listed["rows"]] == ["–", "–", "–", "2.500", "2.500"]
     assert failures[1][2] == "area_mm2 breaks area_mm2 <= 1"
 
 
