@@ -148,7 +148,8 @@ def _reason(name: str, module: nn.Module, bare_container: bool, counter: WorkCou
     if read:
         whole = (counter.macs_mapped + counter.macs_digital) // batch
         told = ", ".join(f"{key!r} ({macs / whole:.1%} of all multiply-accumulates)" for key, macs in read.items())
-        return f"its weights are used without calling the module, by a function: {told}"
+        why = why_not_mappable(module) or "its weights are used without calling the module"
+        return f"{why}; a function multiplies by {told}"
     if bare_container:
         return "computed in its forward"
     return why_not_mappable(module) or NEVER_CALLED

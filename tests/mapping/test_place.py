@@ -204,10 +204,11 @@ def test_what_stays_digital_is_named(images, ideal):
             self.pair = nn.Bilinear(3, 3, 2)
             self.unused = nn.Linear(2, 2)
             self.function = nn.Linear(3, 2)
+            self.matrix = nn.Parameter(torch.ones(3, 2))
 
         def forward(self, x):
             y = torch.relu(self.norm(self.conv(x))).flatten(1)[:, :3]
-            return self.pair(y, y) + y @ torch.ones(3, 2) + nn.functional.linear(y, self.function.weight)
+            return self.pair(y, y) + y @ self.matrix + nn.functional.linear(y, self.function.weight)
 
     placement = mapping.place(Net(), ideal, images)
     digital = {item.module: item for item in placement.digital}
@@ -219,8 +220,9 @@ def test_what_stays_digital_is_named(images, ideal):
     assert placement.macs_on_arrays == pytest.approx(macs / placement.macs_total)
     share = f"{product / placement.macs_total:.1%} of all multiply-accumulates"
     assert digital["function"].reason == (
-        f"its weights are used without calling the module, by a function: 'function.weight' ({share})"
+        f"its weights are used without calling the module; a function multiplies by 'function.weight' ({share})"
     )
+    assert digital[""].reason == f"layer type not supported on crossbars; a function multiplies by 'matrix' ({share})"
     assert digital[""].macs == 2 * product
     assert digital[""].operations == {"relu": 144, "add": 4}
     assert list(digital["norm"].operations.values()) == [144]
