@@ -55,7 +55,8 @@ def compress(
     masks: module name → bool tensor of its weight's shape: what an earlier pruning left; the rest stays dead.
     teacher: the dense network that `Schedule.distill` learns from; None: the model as given.
     wrap: the hardware in the loop: in masked stages every planned layer computes through wrap(layer) while it trains
-        (see `retrain.wrapped`); `evaluate` sees the plain model. An interrupted run repeats bit for bit if the
+        (see `retrain.wrapped`); if it has a method `prepare`, that is called with the model, its masks and its level
+        grids before every such epoch; `evaluate` sees the plain model. An interrupted run repeats bit for bit if the
         wrapper draws from torch's generators only.
     stuck: module name → weights pinned by faulty cells (see `pins`), in masked stages and in the result.
     cost(masks) → what the network costs after projection (numbers by name: arrays, area_mm2, …), called after every

@@ -28,7 +28,8 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from admm.constraints import GlobalBudget, Unstructured
-from admm.epoch import Loss, own_randomness, train_epoch
+from admm.epoch import DivergenceError, Loss, own_randomness, train_epoch
+from admm.job import OnEpoch
 from admm.layers import Layer, resolve
 from admm.plan import LayerPlan, Plan
 from hwmodels.errors import UserError
@@ -64,12 +65,14 @@ def prune_jointly(
     momentum: float = 0.9,
     loss: Loss = cross_entropy,
     seed: int = 0,
+    on_epoch: OnEpoch | None = None,
 ) -> Gated:
     """Prune weights and gates of a trained model together; the model given is left as it is.
 
     train: batches, iterable once per epoch. weights, gates: what to keep, by module name (layer-wise), or one number
     for all convolutions and linear layers (holistic); an int counts, a float is a fraction. The other defaults are
-    those of the authors' code for LeNet. Retrain with `compress(gated.model, …, masks=gated.masks)`.
+    those of the authors' code for LeNet. on_epoch(row): called after every epoch with its row.
+    Retrain with `compress(gated.model, …, masks=gated.masks)`.
     Raises UserError for names or numbers that do not fit the model, and for training that diverges.
     """
     if isinstance(weights, Mapping) != isinstance(gates, Mapping):
@@ -92,14 +95,22 @@ def prune_jointly(
             if set_epoch is not None:
                 set_epoch(epoch)
             model.train()
-            mean = train_epoch(
-                lambda inputs: functional_call(model, run.gated(), (inputs,)),
-                train, loss, optimiser,
-                device=next(model.parameters()).device, before_step=run.pull, after_step=_nothing,
-            )  # fmt: skip
+            try:
+                mean = train_epoch(
+                    lambda inputs: functional_call(model, run.gated(), (inputs,)),
+                    train, loss, optimiser,
+                    device=next(model.parameters()).device, before_step=run.pull, after_step=_nothing,
+                )  # fmt: skip
+            except DivergenceError as error:
+                raise UserError(
+                    f"Joint pruning, epoch {epoch}: {error}. Try a smaller learning rate or rho; "
+                    "the model given is as it was."
+                ) from None
             if epoch % update_every == 0 or epoch == epochs:
                 run.update()
             rows.append({"epoch": epoch, "loss": mean, **run.residuals()})
+            if on_epoch is not None:
+                on_epoch(rows[-1])
     masks, chosen = run.finish()
     return Gated(model.eval(), masks, chosen, pd.DataFrame(rows, columns=list(HISTORY)))
 

@@ -137,6 +137,12 @@ class Job:
         state = self.state
         return retrain.projected(self.layers, state.masks, state.grids, state.signs)
 
+    def prepare(self, wrap: retrain.Wrap | None) -> None:
+        """Show a wrapper the model on its levels, if it wants to see it before an epoch."""
+        if wrap is not None:
+            with self.projected():
+                retrain.prepare(wrap, self.model, self.state.masks, self.state.grids)
+
     def keep_best(self, stage: Stage) -> None:
         """Remember the projected model if its training loss, in evaluation mode, is the lowest yet.
 
@@ -145,6 +151,7 @@ class Job:
         if stage.epochs == 0:  # nothing to choose from
             return
         self.start(len(self.state.rows) - self.state.done + 1)
+        self.prepare(self.wrap)
         with self.projected(), retrain.wrapped(self.layers, self.wrap):
             loss = mean_loss(self.model, self.train, self.loss, self.device)
             if self.state.best is None or loss < self.state.best["loss"]:

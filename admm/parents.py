@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch import Tensor, nn
@@ -20,8 +21,10 @@ from torch.nn.functional import cross_entropy
 from admm.compress import compress
 from admm.compressed import Compressed
 from admm.epoch import Loss, mean_loss
-from admm.job import Evaluate
+from admm.job import Cost, Evaluate, OnEpoch
+from admm.pins import Stuck
 from admm.plan import Plan
+from admm.retrain import Wrap
 from hwmodels.errors import UserError
 
 Plans = Callable[[float], Plan]
@@ -47,13 +50,17 @@ def search(
     loss: Loss = cross_entropy,
     seed: int = 0,
     checkpoint_dir: str | os.PathLike[str] | None = None,
+    on_epoch: OnEpoch | None = None,
+    wrap: Wrap | None = None,
+    stuck: Mapping[str, Stuck] | None = None,
+    cost: Cost | None = None,
 ) -> Lineage:
     """Prune to ever higher rates, each from the best of several parents.
 
     plans(rate): the plan that prunes `rate` times. rates: ascending; the first `parents` of them are reached from the
     dense model each, and are the first parents. score(model): what decides, the larger the better; None: the negative
-    training loss in evaluation mode. The test set should decide nothing. evaluate, loss, seed, checkpoint_dir: as in
-    `compress` (a folder per candidate, so that an interrupted search goes on where it was).
+    training loss in evaluation mode. The test set should decide nothing. The others: as in `compress` (a checkpoint
+    folder per candidate, so that an interrupted search goes on where it was).
     Raises UserError for rates that do not rise above 1 and for no parents, and what `compress` raises.
     """
     if parents < 1 or not rates or list(rates) != sorted(set(rates)) or rates[0] <= 1:
@@ -61,7 +68,10 @@ def search(
 
     def child(rate: float, parent: float, start: Compressed | None) -> Compressed:
         folder = None if checkpoint_dir is None else Path(checkpoint_dir) / f"{rate:g}-from-{parent:g}"
-        given = {"loss": loss, "seed": seed, "checkpoint_dir": folder, "teacher": model}
+        given: dict[str, Any] = {
+            "loss": loss, "seed": seed, "checkpoint_dir": folder, "teacher": model,
+            "on_epoch": on_epoch, "wrap": wrap, "stuck": stuck, "cost": cost,
+        }  # fmt: skip
         if start is None:
             return compress(model, plans(rate), train, evaluate, **given)
         return compress(start.model, plans(rate), train, evaluate, masks=start.masks, **given)

@@ -6,8 +6,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from torch import nn
+
 from admm.constraints import NM, Budget, ColumnBalanced, Groups, Prune, Shared
-from admm.layers import Layer
+from admm.layers import Layer, resolve, resolve_budgets
+from admm.plan import Plan
+
+
+def relaxed_plan(plan: Plan, factor: float, model: nn.Module) -> Plan:
+    """The plan with `factor` ≥ 1 times the groups in every pruning set and budget, its layers named one by one.
+
+    Raises UserError as `resolve` and `resolve_budgets` do.
+    """
+    layers, budgets = resolve(plan, model), resolve_budgets(plan, model)
+    return replace(
+        plan,
+        layers=tuple(relaxed_layer(layer, factor).plan() for layer in layers.values()),
+        budgets=tuple(relaxed_budget(budget, factor, layers) for budget in budgets),
+        levels=(),
+    )
 
 
 def relaxed_layer(layer: Layer, factor: float) -> Layer:

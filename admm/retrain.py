@@ -34,7 +34,7 @@ Grids = Mapping[str, LevelGrid]
 Signs = Mapping[str, Tensor]
 NO_SIGNS: Signs = MappingProxyType({})
 Wrap = Callable[[nn.Module], Callable[[Tensor], Tensor]]
-"""A layer → what computes its outputs from its inputs instead; see `wrapped`."""
+"""A layer → what computes its outputs from its inputs instead; see `wrapped` and `prepare`."""
 
 
 def fit_grids(layers: Mapping[str, Layer], masks: Masks) -> dict[str, LevelGrid]:
@@ -113,6 +113,13 @@ def projected(layers: Mapping[str, Layer], masks: Masks, grids: Grids, signs: Si
         with torch.no_grad():
             for name, weight in latent.items():
                 layers[name].weight.copy_(weight)
+
+
+def prepare(wrap: Wrap | None, model: nn.Module, masks: Masks, grids: Grids) -> None:
+    """Tell a wrapper that has a method `prepare` what stands before an epoch: the model, its masks and level grids."""
+    begin = getattr(wrap, "prepare", None)
+    if begin is not None:
+        begin(model, masks, grids)
 
 
 @contextmanager

@@ -99,8 +99,10 @@ def _trained(job: Job, stage: Stage, number: int) -> float:
             pins.hold(job.extras.stuck, state.pins, job.layers, state.masks)
 
     job.start(number)
+    wrap = job.wrap if stage.masked else None
+    job.prepare(wrap)
     job.model.train()
-    with retrain.wrapped(job.layers, job.wrap if stage.masked else None):
+    with retrain.wrapped(job.layers, wrap):
         loss = train_epoch(
             _forward(job, stage),
             job.train,

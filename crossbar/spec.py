@@ -53,7 +53,9 @@ class ArraySpec:
         accumulator counts; "analog": every array has a dummy column (one per slice on it) of real cells at the
         reference, whose current is subtracted before the converter, which then takes both signs.
     fragment: rows of the layer's matrix that share a sign in a column, for "polarised": rows k·fragment up to
-        (k+1)·fragment − 1. They are read together, the fragments of an array in turn. Default: 8.
+        (k+1)·fragment − 1. They are read together, the fragments of an array in turn. Default: 8. fragment_order: the
+        order in which a convolution's rows are counted and stand on arrays, by what runs fastest: kernel width "W" (the
+        matrix as it is), kernel height "H" or channels "C" (`crossbar.tiling.row_places`).
     input_bits: resolution of an input; None drives the exact real value (no DAC error).
     dac_bits: bits that a word-line driver applies per input cycle; an input takes ⌈input_bits / dac_bits⌉
         cycles, least significant first.
@@ -98,6 +100,7 @@ class ArraySpec:
     pair_layout: Literal["arrays", "columns"] = "arrays"
     offset_correction: Literal["digital", "analog"] = "digital"
     fragment: Count | None = None
+    fragment_order: Literal["W", "H", "C"] = "W"
     input_bits: Count | None = 8
     dac_bits: Count = 1
     signed_inputs: Literal["phases", "twos_complement"] = "phases"

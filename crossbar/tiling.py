@@ -8,11 +8,14 @@ The groups stand behind each other in the first axis of the result: `(groups, ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
+
+from hwmodels.errors import UserError
 
 Tensor = TypeVar("Tensor")
 """A numpy array or a torch tensor; only `reshape`, `swapaxes` and `shape` are used."""
@@ -51,6 +54,24 @@ def to_matrix(weight: Tensor, groups: int = 1) -> Tensor:
 def from_matrix(matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Undo `to_matrix`: (groups, rows, cols) back to a weight tensor of the given shape."""
     return matrix.swapaxes(1, 2).reshape(tuple(shape))  # type: ignore[attr-defined]
+
+
+def row_places(shape: Sequence[int], order: Literal["W", "H", "C"] = "W") -> np.ndarray:
+    """Place of every matrix row (in, kh, kw in C order) when its layer's rows stand in another order: int64 (rows,).
+
+    shape: of the weight (out, in / groups, *kernel), up to two kernel axes. order: what runs fastest: "W": kw, then kh,
+    then channels, the order of the matrix; "H": kh, then kw, then channels; "C": channels, then kw, then kh (the three
+    orders of FORMS, Yuan et al. 2021, arXiv 2106.09144, section III). Raises UserError for more kernel axes.
+    """
+    if len(shape) > 4:
+        raise UserError(f"Kernels with {len(shape) - 2} axes have no order W, H or C of their weights; two at most.")
+    channels, (height, width) = shape[1], (1, 1, *shape[2:])[-2:]
+    channel, y, x = np.unravel_index(np.arange(channels * height * width), (channels, height, width))
+    return {
+        "W": (channel * height + y) * width + x,
+        "H": (channel * width + x) * height + y,
+        "C": (y * width + x) * channels + channel,
+    }[order]
 
 
 def arrays_needed(rows: int, cols: int, array_rows: int, array_cols: int) -> int:

@@ -35,11 +35,11 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
                         the same for every point of the file's [sweep], its work shared; interrupted, it goes on
   store DIR [--trim]    what a sweep's store holds; remove what is unfinished, old or too much
   report DIR [DIR …]    the page of a finished run, of a sweep, or of several runs beside each other [--out DIR]
-  serve DIR [--port N]  the folder's runs and sweeps in the browser, as they go on; read-only, on this machine alone
-  doctor [--json]       check this installation with cases whose answers are known, within a minute
   explain DIR [KEY]     how a number of a run came about, down to counts × printed values × sources (--json)
   compare A B …         runs, SWEEP:POINT, configurations and published tables on the same axes, differences first
                         [--out FILE.html] [--csv FILE.csv]
+  serve DIR [--port N]  the folder's runs and sweeps in the browser, as they go on; read-only, on this machine alone
+  doctor [--json]       check this installation with cases whose answers are known, within a minute
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
                         one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
@@ -206,18 +206,6 @@ def _store(args: list[str]) -> int:
     return sweep_command.store(args)
 
 
-def _serve(args: list[str]) -> int:
-    from experiments.commands import serve_command
-
-    return serve_command.run(args)
-
-
-def _doctor(args: list[str]) -> int:
-    from experiments.commands import doctor_command
-
-    return doctor_command.run(args)
-
-
 def _explain(args: list[str]) -> int:
     from experiments.commands import explain_command
 
@@ -228,6 +216,18 @@ def _compare_results(args: list[str]) -> int:
     from experiments.commands import compare_command
 
     return compare_command.run(args)
+
+
+def _serve(args: list[str]) -> int:
+    from experiments.commands import serve_command
+
+    return serve_command.run(args)
+
+
+def _doctor(args: list[str]) -> int:
+    from experiments.commands import doctor_command
+
+    return doctor_command.run(args)
 
 
 def _estimate(args: list[str]) -> int:

@@ -21,6 +21,8 @@ from experiments.sections.chip import Hardware as Hardware
 from experiments.sections.compression import COUNTED_KEYS as COUNTED_KEYS
 from experiments.sections.compression import Budget as Budget
 from experiments.sections.compression import Compress as Compress
+from experiments.sections.compression import Effect as Effect
+from experiments.sections.compression import Gates as Gates
 from experiments.sections.compression import LevelSet as LevelSet
 from experiments.sections.compression import Prune as Prune
 from experiments.sections.messages import sentences
@@ -108,7 +110,7 @@ def validated(values: Mapping[str, Any], where: str) -> Config:
         raise UserError("\n".join(f"{where}: {line}" for line in sentences(error, Config))) from None
 
 
-PATTERNS: dict[str, type] = {"prune": Prune, "budget": Budget, "levels": LevelSet}
+PATTERNS: dict[str, type] = {"prune": Prune, "budget": Budget, "levels": LevelSet, "gates": Gates}
 """Keys of [compress] that hold a section for every pattern of layers."""
 
 

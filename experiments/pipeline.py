@@ -200,9 +200,11 @@ def _waterfall(
             found[waterfall.name_of(own)] = [row["accuracy"] for row in seeds[:chips]]
         for case, wanted in needed.items():
             done = found.setdefault(waterfall.name_of(case), [])
-            for chip in islice(stages.simulate_reduced(few, placement, case, len(done), progress), wanted - len(done)):
-                done.append(chip["accuracy"])
-                folder.write(WATERFALL, found)
+            if len(done) < wanted:
+                chips_of_case = stages.simulate_reduced(few, placement, case, len(done), progress)
+                for chip in islice(chips_of_case, wanted - len(done)):
+                    done.append(chip["accuracy"])
+                    folder.write(WATERFALL, found)
             task.advance(wanted, detail=waterfall.name_of(case))
     return waterfall.record(before, own, found, len(few.dataset.test[1]))
 

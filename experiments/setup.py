@@ -7,8 +7,7 @@ before the first stage runs, and before anything is written.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +15,22 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import mapping
-from admm import Compressed, Plan, Schedule
-from admm.constraints import (
-    NM,
-    ArrayColumn,
-    ArrayRow,
-    Binary,
-    Block,
-    Channel,
-    Cluster,
-    Column,
-    ColumnBalanced,
-    Counted,
-    Filter,
-    GlobalBudget,
-    Kernel,
-    Levels,
-    Pattern,
-    Polarised,
-    PowerOfTwo,
-    Shared,
-    Ternary,
-    Uniform,
-    Unstructured,
-    Values,
-)
-from admm.constraints import Prune as AnyPrune
+from admm import Compressed, Plan, Stuck, pins
+from admm.constraints import Shared
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
-from crossbar.levels import embedding, evenly_spaced
-from experiments import data, models
-from experiments.config import Compress, Config, LevelSet, Prune
+from experiments import data, hardware_loop, models
+from experiments.config import Config
+from experiments.plans import COUNTED, compression_plan, reasons
 from experiments.pricing import Pricing
 from experiments.progress import Progress
 from experiments.targeting import targets
 from experiments.targeting.target_cost import ChipCost
 from experiments.targeting.targets import Target
 from hwmodels import Device, conductances_at
-from hwmodels.errors import UserError
-from mapping import Conditions
+from hwmodels.errors import UserError, unknown
+from mapping import Conditions, LayersOnArrays
 from mapping.trace import trace
 
 HELD_OUT = 0.1
@@ -81,6 +56,11 @@ class Setup:
     compression_epochs: int
     calibration: Tensor
     conditions: Conditions
+    stuck: dict[str, Stuck]
+
+    def wrapper(self) -> LayersOnArrays | None:
+        """What compression wraps layers with, None without compress.train_on."""
+        return hardware_loop.wrapper(self.config.compress, self.array, self.conditions, self.calibration)
 
     def batches(self, part: data.Part) -> data.Batches:
         """Training batches (shuffled, augmented) or test batches of the run."""
@@ -128,7 +108,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     )
     read_start(config, network)
     calibration = _calibration_images(dataset, config.simulate.calibration_samples)
-    pricing.check_layers(layer.name for layer in trace(network, calibration[:2]).layers)
+    pricing.check_layers(layer.name for layer in trace(mapping.prepare(network), calibration[:2]).layers)
     if config.hardware.frame_rate_hz is not None:
         # Rates follow from shapes and the signs of inputs, which training does not change; so the dense chip tells.
         pricing.check_rate(mapping.place(network, baseline, calibration).tiles)
@@ -139,8 +119,16 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
             ChipCost.of(network, pricing, array, baseline, calibration).budget(target, config.compress.measure)
         )
     plan = compression_plan(config, array, budgets)
-    planned = stages(plan, resolve(plan, network).values())
+    layers = resolve(plan, network)
+    planned = stages(plan, layers.values())
     resolve_budgets(plan, network)
+    for name in set(config.compress.gates) - {"*"}:
+        if name not in layers:
+            raise unknown("layer", name, layers)
+    hardware_loop.wrapper(config.compress, array, conditions, calibration)
+    stuck_map = config.compress.stuck_map
+    stuck = {} if stuck_map is None else hardware_loop.read_stuck(Path(stuck_map), network)
+    pins.check(stuck, layers)
     return Setup(
         config=config,
         name=name,
@@ -154,6 +142,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         compression_epochs=sum(stage.epochs for stage in planned),
         calibration=calibration,
         conditions=conditions,
+        stuck=stuck,
     )
 
 
@@ -172,11 +161,18 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
 def inputs(config: Config) -> dict[str, str]:
     """SHA-256 of the files that a configuration names and that make its result: other content is another run.
 
-    The weights file, the source file of a user's own network (not what that imports in turn), and the compressed
-    network that another run starts from.
+    The weights file, the source file of a user's own network (not what that imports in turn), the compressed network
+    that another run starts from, and a map of stuck cells.
     """
     start = start_digest(config)
-    return {**network_files(config), **({} if start is None else {"compressed network to start from": start})}
+    found = {} if start is None else {"compressed network to start from": start}
+    return {**network_files(config), **found, **stuck_input(config)}
+
+
+def stuck_input(config: Config) -> dict[str, str]:
+    """SHA-256 of the map of stuck cells, if the configuration names one that is there."""
+    path = Path(config.compress.stuck_map) if config.compress.stuck_map else None
+    return {"map of stuck cells": _sha256(path)} if path and path.is_file() else {}
 
 
 def network_files(config: Config) -> dict[str, str]:
@@ -185,9 +181,11 @@ def network_files(config: Config) -> dict[str, str]:
     named = {"weights file": Path(weights) if weights else None}
     if ":" in config.network.name:
         named["network's module"] = models.source_file(config.network.name)
-    return {
-        what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in named.items() if path and path.is_file()
-    }
+    return {what: _sha256(path) for what, path in named.items() if path and path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def start_digest(config: Config) -> str | None:
@@ -235,7 +233,7 @@ def array_spec(config: Config, cells: Device | None = None) -> ArraySpec:
             values[key] = None if errors == kind(inl_shape=errors.inl_shape) else errors
         return ArraySpec(device=device(config) if cells is None else cells, **values)
     except ValidationError as error:
-        raise UserError(f"[crossbar] {_reasons(error)}.") from None
+        raise UserError(f"[crossbar] {reasons(error)}.") from None
 
 
 def read_conditions(config: Config, device: Device, progress: Progress) -> Conditions:
@@ -259,13 +257,13 @@ def baseline_spec(config: Config, array: ArraySpec) -> ArraySpec:
     FORMS does (Yuan et al., ISCA 2021).
     """
     if array.encoding == "polarised":
-        array = array.with_(encoding="pair", fragment=None)
+        array = array.with_(encoding="pair", fragment=None, fragment_order="W")
     try:
         return array.for_weight_bits(config.hardware.baseline_bits)
     except ValidationError as error:
         raise UserError(
             f"The baseline of hardware.baseline_bits = {config.hardware.baseline_bits} does not fit cells of "
-            f"{array.device.levels} levels: {_reasons(error)}."
+            f"{array.device.levels} levels: {reasons(error)}."
         ) from None
 
 
@@ -287,193 +285,6 @@ def asked_target(config: Config) -> Target | None:
             f"compress.target finds by itself what each layer keeps; take {', '.join(by_hand)} away, or the target."
         )
     return target
-
-
-def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] = ()) -> Plan:
-    """The ADMM plan: the configuration's pruning patterns, and levels, the array's where it names no others.
-
-    shared: further budgets, of a hardware target.
-    """
-    section = config.compress
-    prune = {
-        pattern: _polarised(constraints(choice, array, pattern), array, pattern)
-        for pattern, choice in section.prune.items()
-    }
-    if array.encoding == "polarised":
-        prune.setdefault("*", _polarised((), array, "*"))
-    budgets: list[Shared] = [
-        GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
-        for pattern, b in section.budget.items()
-    ]
-    levels = {pattern: level_set(choice, array, section, pattern) for pattern, choice in section.levels.items()}
-    try:
-        schedule = Schedule(**{item.name: getattr(section, item.name) for item in fields(Schedule)})  # type: ignore[arg-type]
-        return Plan.for_array(
-            array,
-            {pattern: chosen for pattern, chosen in prune.items() if chosen},
-            levels=levels,
-            quantise=section.quantise,
-            order=section.order,
-            schedule=schedule,
-            budgets=[*budgets, *shared],
-            joint=section.rank == "gain",
-        )
-    except ValidationError as error:
-        raise UserError(f"[compress] {_reasons(error)}.") from None
-
-
-def _reasons(error: ValidationError) -> str:
-    return "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
-
-
-def constraints(choice: Prune, array: ArraySpec, name: str = "") -> tuple[AnyPrune, ...]:
-    """The constraints of one pruning pattern; those that count groups in the order block, filter, channel, column, …
-
-    Compression puts inner sets before outer ones by itself. Raises UserError that names the key.
-    """
-    made: list[AnyPrune] = [_counted(kind, getattr(choice, kind), array) for kind in COUNTED if getattr(choice, kind)]
-    try:
-        if choice.n_m is not None:
-            n, m = map(int, choice.n_m.split(":"))
-            made.append(NM(n, m, choice.n_m_axis or "channels"))
-        if choice.balanced is not None:
-            made.append(ColumnBalanced(array.rows, choice.balanced))
-        if choice.pattern is not None:
-            made.append(Pattern(choice.pattern_entries or 4, choice.pattern))
-        if choice.polarised is not None:
-            made.append(Polarised(choice.polarised, choice.polarised_order or "W", choice.polarised_refresh or 1))
-    except ValidationError as error:
-        raise UserError(f"[compress.prune.{name}] {_reasons(error)}.") from None
-    for key, needs in (
-        ("n_m_axis", "n_m"),
-        ("pattern_entries", "pattern"),
-        ("polarised_order", "polarised"),
-        ("polarised_refresh", "polarised"),
-    ):
-        if getattr(choice, key) is not None and getattr(choice, needs) is None:
-            raise UserError(f"compress.prune.{name}.{key} says how to prune by {needs}: give {needs} as well.")
-    return tuple(made)
-
-
-def level_set(choice: LevelSet, array: ArraySpec, section: Compress, name: str = "") -> Values | None:
-    """The quantisation set of one pattern of layers; None where its layers are not quantised.
-
-    Raises UserError that names the key, for keys that the kind does not have, and for levels that the array lacks
-    (unless compress.snap lets them be).
-    """
-    where = f"compress.levels.{name}"
-    if not section.quantise:
-        raise UserError(f"{where} says how to quantise, and compress.quantise = false; leave one of the two out.")
-    takes = LEVEL_KEYS[choice.kind]
-    given = {key: value for key in vars(choice) if key != "kind" and (value := getattr(choice, key)) is not None}
-    for key in given:
-        if key not in takes:
-            raise UserError(f"{where}.{key} is no key of kind = {choice.kind!r}; that takes: {', '.join(takes)}.")
-    for key in takes:
-        if key in ("count", "bits", "exponents") and key not in given:
-            raise UserError(f"{where}: kind = {choice.kind!r} needs {key}.")
-    try:
-        made = _values(choice.kind, given, array)
-    except ValidationError as error:
-        raise UserError(f"[{where}] {_reasons(error)}.") from None
-    except UserError as error:
-        raise UserError(f"[{where}] {error}") from None
-    if made is not None and not section.snap:
-        _check_placeable(made, array, where)
-    return made
-
-
-def _values(kind: str, given: Mapping[str, Any], array: ArraySpec) -> Values | None:
-    if kind == "free":
-        return None
-    if kind in FORMULAS:
-        return FORMULAS[kind](**given)
-    given = {"scale": "fit", **given}
-    levels = array.weight_levels()
-    if kind == "levels":
-        levels = evenly_spaced(levels, given.pop("count"))
-    return Levels(tuple(levels.tolist()), **given)
-
-
-def _check_placeable(levels: Values, array: ArraySpec, where: str) -> None:
-    """Refuse, before any work, levels that are not some of the array's."""
-    ways = (
-        "Use kind = 'levels' with a count for levels that the cells have, another device, or compress.snap = true, "
-        "which moves the weights to the cells' nearest levels when they are placed."
-    )
-    if isinstance(levels, Cluster):
-        raise UserError(f"{where}: kind = 'cluster' learns levels that the cells need not have. {ways}")
-    own = array.weight_levels()
-    if embedding(levels.unit(), own) is None:
-        raise UserError(
-            f"{where}: the {levels.unit().size} levels of kind = {levels.kind!r} are not, at any scale, among the "
-            f"{own.size} of the array (multiples of its largest: ±{own[own > 0][0]:.3g} … ±1). {ways}"
-        )
-
-
-LEVEL_KEYS: dict[str, tuple[str, ...]] = {
-    "array": ("scale", "per"),
-    "levels": ("count", "scale", "per"),
-    "uniform": ("bits", "zero", "scale", "per"),
-    "power_of_two": ("exponents", "zero", "shift", "scale", "per"),
-    "binary": ("scale", "per"),
-    "ternary": ("scale", "per"),
-    "cluster": ("count",),
-    "free": (),
-}
-"""Keys of each kind of levels, [compress.levels.<pattern>]."""
-
-FORMULAS: dict[str, Any] = {
-    "uniform": Uniform,
-    "power_of_two": PowerOfTwo,
-    "binary": Binary,
-    "ternary": Ternary,
-    "cluster": Cluster,
-}
-"""Quantisation sets that do not take their values from the array."""
-
-
-def _polarised(chosen: tuple[AnyPrune, ...], array: ArraySpec, name: str) -> tuple[AnyPrune, ...]:
-    """The sets of a pattern, with the fragments of one sign that polarised arrays need.
-
-    Raises UserError for fragments asked for that the arrays' own do not part evenly, or in another order of rows.
-    """
-    if array.encoding != "polarised":
-        return chosen
-    assert array.fragment is not None
-    own = next((sets for sets in chosen if isinstance(sets, Polarised)), None)
-    if own is None:
-        return (*chosen, Polarised(array.fragment))
-    if own.fragment % array.fragment or own.order != "W":
-        raise UserError(
-            f"compress.prune.{name}.polarised = {own.fragment} in order {own.order!r} does not make fragments of "
-            f"crossbar.fragment = {array.fragment} rows polarised; leave it out, or use a multiple and order 'W'."
-        )
-    return chosen
-
-
-def _counted(kind: str, keep: int | float, array: ArraySpec) -> Counted:
-    """A set that counts groups, of the array's size where it has one."""
-    if kind == "block":
-        return Block(array.rows, array.weight_cols, keep)
-    if kind == "array_row":
-        return ArrayRow(array.weight_cols, keep)
-    if kind == "array_column":
-        return ArrayColumn(array.rows, keep)
-    return COUNTED[kind](keep)
-
-
-COUNTED: dict[str, Any] = {
-    "block": Block,
-    "filter": Filter,
-    "channel": Channel,
-    "column": Column,
-    "kernel": Kernel,
-    "array_row": ArrayRow,
-    "array_column": ArrayColumn,
-    "unstructured": Unstructured,
-}
-"""Sets that count groups, by their key, in the order of projection."""
 
 
 def _calibration_images(dataset: data.Dataset, count: int) -> Tensor:

@@ -15,13 +15,12 @@ import pandas as pd
 import safetensors.torch
 from torch import nn
 
-import admm
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
-from experiments import training
+from experiments import methods, training
 from experiments.progress import Progress
-from experiments.setup import Setup, read_start
+from experiments.setup import Setup
 from experiments.targeting import floor_search
 from experiments.waterfall import Errors, reduced
 from hwmodels import Estimate
@@ -105,20 +104,13 @@ def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress)
 
 
 def _compress_once(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
-    earlier = read_start(setup.config, network)
-    with progress.task("Compressing", setup.compression_epochs) as task:
-        return admm.compress(
-            earlier.model if earlier else network,
-            setup.plan,
-            progress.track(setup.compression_batches(), "epoch"),
-            test_accuracy(setup),
-            seed=setup.config.seed,
-            checkpoint_dir=folder / "checkpoint",
-            on_epoch=lambda row: task.advance(row["epoch"] - task.done, f"{row['stage']}, {_epoch_text(row)}"),
-            masks=earlier.masks if earlier else None,
-            teacher=network if earlier else None,
-            cost=_tiles(setup),
-        )
+    once = setup.config.compress.method != "parents"  # else nobody knows how many epochs there will be
+    with progress.task("Compressing", setup.compression_epochs if once else None) as task:
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            task.advance(row["epoch"] - task.done if once else 1, f"{row['stage']}, {_epoch_text(row)}")
+
+        return methods.compressed(setup, network, folder, progress, test_accuracy(setup), on_epoch, _tiles(setup))
 
 
 def _tiles(setup: Setup) -> Callable[[Masks], dict[str, float]]:

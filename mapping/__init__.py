@@ -8,6 +8,7 @@ from mapping.conditions import Conditions as Conditions
 from mapping.converter_bits import lossless_bits as lossless_bits
 from mapping.hardware_aware import HardwareAware as HardwareAware
 from mapping.hardware_aware import wrap as wrap
+from mapping.layers_on_arrays import LayersOnArrays as LayersOnArrays
 from mapping.network import CrossbarNetwork as CrossbarNetwork
 from mapping.onnx import from_onnx as from_onnx
 from mapping.place import place as place
@@ -15,3 +16,4 @@ from mapping.placement import Placement as Placement
 from mapping.placement_diff import diff as diff
 from mapping.preparing import prepare as prepare
 from mapping.replication import replicate as replicate
+from mapping.stuck import stuck_weights as stuck_weights

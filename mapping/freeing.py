@@ -22,14 +22,13 @@ def free_unused(network: nn.Module, masks: dict[str, Any], example: Arguments) -
     every layer that lost something, or one that says why the network's paths could not be followed. Networks without a
     filter or channel that is zero as a whole have nothing to free and are not looked into.
     """
-    layers = {name: module for name, module in network.named_modules() if type(module) in KINDS}
-    if not any(_has_hole(module) for module in layers.values()):
+    if not has_holes(network):
         return masks, []
     try:
         paths = Paths(network, positional(example), LEAVES)
     except UserError as error:
         return masks, [f"Filters without weights free nothing in other layers: {error}"]
-    live = {name: masks[name].clone().bool() if name in masks else _live(layers[name]) for name in paths.layers}
+    live = {name: masks[name].clone().bool() if name in masks else _live(paths.module(name)) for name in paths.layers}
     before = {name: mask.clone() for name, mask in live.items()}
     removal = Removal(paths, live)
     removal.free_all()
@@ -39,6 +38,11 @@ def free_unused(network: nn.Module, masks: dict[str, Any], example: Arguments) -
     return masks | {name: mask for name, mask in removal.masks.items() if name in masks}, notes
 
 
+def has_holes(network: nn.Module) -> bool:
+    """Whether a convolution or linear layer has a filter or an input channel without any weight."""
+    return any(isinstance(module, KINDS) and _has_hole(module) for module in network.modules())
+
+
 def _live(module: nn.Module) -> Tensor:
     assert isinstance(module.weight, Tensor)
     return module.weight.detach() != 0
@@ -46,6 +50,8 @@ def _live(module: nn.Module) -> Tensor:
 
 def _has_hole(module: nn.Module) -> bool:
     """Whether a filter or an input channel has no weight at all."""
+    if isinstance(module.weight, nn.parameter.UninitializedParameter):
+        return False
     with torch.no_grad():
         live = weight_by_input(module).bool().any(3)
     return not bool(live.any(2).all() and live.any(1).all())

@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from crossbar import ArraySpec, straight_through, to_matrix
 from crossbar.engine import Reader
 from hwmodels.errors import UserError
-from mapping.cells import programmed
+from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
 from mapping.converters import strip_converter
 from mapping.inputs import Inputs
-from mapping.pieces import Piece
-from mapping.place import place
+from mapping.place import place, tile_signs
 from mapping.placement import LayerPlacement, Placement
 from mapping.rewriting import rewritable
-from mapping.strips import PlacedStrip, build_strips, driver_errors_of, unit_conductance
+from mapping.strips import PlacedStrip, unit_conductance
 
 
 class HardwareAware(nn.Module):
@@ -33,6 +32,7 @@ class HardwareAware(nn.Module):
     model: the network; its parameters are this module's, so an optimiser of either trains both. placement: where its
     weights stand (`mapping.place`): tiles, level grids, masks and ranges stay as placed until `calibrate` takes them
     anew, by itself every `calibrate_every` training calls.
+    conditions: when and how warm the cells are read, and whether with read noise, which every call draws anew.
     Every call writes the weights as they are now to the cells: nearest level, programming errors, faults, wires; in
     training mode every call is another chip, drawn from (seed, call), in evaluation mode all are the chip `seed`.
     Gradients go straight through rounding (`crossbar.straight_through`): with respect to inputs through the
@@ -48,6 +48,7 @@ class HardwareAware(nn.Module):
         seed: int = 0,
         example_input: Inputs | None = None,
         calibrate_every: int | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         """Take over a network and its placement; recalibrate on the example at every so many training calls."""
         super().__init__()
@@ -62,6 +63,7 @@ class HardwareAware(nn.Module):
         self.calls = 0
         self.example_input = example_input
         self.calibrate_every = calibrate_every
+        self.conditions = conditions or Conditions()
 
     def calibrate(self, example_input: Inputs) -> None:
         """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
@@ -88,7 +90,7 @@ class HardwareAware(nn.Module):
         try:
             for name, module in layers.items():
                 placed = self.placement.layers[name]
-                module.forward = partial(_compute, module, placed, self.placement.spec_of(placed), strips[name], chip)
+                module.forward = partial(compute, module, placed, self.placement.spec_of(placed), strips[name], chip)
             yield
         finally:
             for module in layers.values():
@@ -96,28 +98,31 @@ class HardwareAware(nn.Module):
 
     @torch.no_grad()
     def _strips(self, layers: dict[str, nn.Module], chip: int) -> dict[str, list[PlacedStrip]]:
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.spec_of(piece.layer), chip, Conditions())
-
-        now = {name: _with_weights(self.placement.layers[name], module) for name, module in layers.items()}
+        placed, spec_of = self.placement.layers, self.placement.spec_of
+        now = {name: with_weights(placed[name], module, spec_of(placed[name])) for name, module in layers.items()}
         pieces = replace(self.placement, layers=now).pieces()
         found: dict[str, list[PlacedStrip]] = {name: [] for name in layers}
         for name, members in groupby(pieces, key=lambda piece: piece.layer.name):
             where = next(layers[name].parameters()).device
-            spec = self.placement.spec_of(now[name])
-            built = build_strips(now[name], list(members), spec, cells, driver_errors_of(spec, chip))
-            found[name] = [strip.to(where) for strip in built]
+            found[name] = strips_of_chip(now[name], list(members), spec_of(now[name]), chip, self.conditions, where)
         return found
 
 
 def wrap(
-    model: nn.Module, array: ArraySpec, example_input: Inputs, *, seed: int = 0, calibrate_every: int | None = 20
+    model: nn.Module,
+    array: ArraySpec,
+    example_input: Inputs,
+    *,
+    seed: int = 0,
+    calibrate_every: int | None = 20,
+    conditions: Conditions | None = None,
 ) -> HardwareAware:
     """A network to train against the arrays it will run on: `model` with its layers on `array`.
 
     example_input: as in `mapping.place`, a few dozen real inputs that set the ranges. seed: of the chips. The model's
     weights stay floats; train the returned module, then place the model. calibrate_every: training calls after which
-    level grids and ranges follow the weights (None: they stay; `calibrate` takes them anew when asked to).
+    level grids and ranges follow the weights (None: they stay; `calibrate` takes them anew when asked to). conditions:
+    of reading; default: at once, with the read noise of the device.
     Raises UserError as `mapping.place` does, and for a number of calls below 1.
     """
     if calibrate_every is not None and calibrate_every < 1:
@@ -131,23 +136,37 @@ def wrap(
             "wrap mapping.prepare(model), which has a layer for each, and train that."
         )
     placement = place(model, array, example_input, free_unused=False)
-    return HardwareAware(model, placement, seed=seed, example_input=example_input, calibrate_every=calibrate_every)
+    return HardwareAware(
+        model,
+        placement,
+        seed=seed,
+        example_input=example_input,
+        calibrate_every=calibrate_every,
+        conditions=conditions,
+    )
 
 
-def _with_weights(placed: LayerPlacement, module: nn.Module) -> LayerPlacement:
-    """The layer with the levels nearest to its module's weights."""
+def with_weights(
+    placed: LayerPlacement, module: nn.Module, spec: ArraySpec, *, skip_zeros: bool = False
+) -> LayerPlacement:
+    """The layer with the levels nearest to its module's weights, and the signs that its cells are read with.
+
+    skip_zeros: weights of exactly 0 stand on no cell where the array has no level 0.
+    """
     assert isinstance(module.weight, Tensor)
     geometry = placed.geometry
     matrix = to_matrix(geometry.lowered(module.weight.detach().cpu()), geometry.groups).double().numpy()
     if not np.isfinite(matrix).all():
         raise UserError(f"Weights of layer {placed.name!r} are not finite; the training has diverged.")
-    return replace(placed, index=placed.grid.index(matrix))
+    live = placed.live & (matrix != 0) if skip_zeros and 0.0 not in placed.grid.values else placed.live
+    now = replace(placed, index=placed.grid.index(matrix), live=live)
+    return replace(now, signs=tile_signs(now, spec)) if placed.signs else now
 
 
-def _compute(
+def compute(
     module: nn.Module, placed: LayerPlacement, spec: ArraySpec, strips: list[PlacedStrip], chip: int, input: Tensor
 ) -> Tensor:
-    """What `mapping.layer.CrossbarLayer` computes, with a backward pass."""
+    """What `mapping.layer.CrossbarLayer` computes, with a backward pass: gradients reach live weights of the module."""
     geometry, shape, calibration = placed.geometry, placed.shape, placed.calibration
     assert isinstance(module.weight, Tensor)
     unbatched = geometry.unbatched(input)

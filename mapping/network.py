@@ -7,20 +7,18 @@ from itertools import groupby
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from hwmodels.errors import UserError
-from mapping.cells import programmed, read_variance
+from mapping.chips import strips_of_chip
 from mapping.conditions import Conditions
 from mapping.fault_maps import FaultMaps, checked_faults
 from mapping.layer import Clipping, CrossbarLayer
 from mapping.network_state import fingerprint, packed, unpacked
-from mapping.pieces import Piece
 from mapping.placement import Placement
 from mapping.rewriting import replaced
-from mapping.strips import Noise, build_strips, driver_errors_of
 from mapping.trace import NEVER_CALLED
 
 
@@ -80,21 +78,13 @@ class CrossbarNetwork(nn.Module):
             raise UserError(f"The device seed must be a whole number from 0 to 2⁶⁴ − 1, not {seed!r}.")
         self.seed = seed = int(seed)
 
-        def cells(piece: Piece) -> np.ndarray:
-            return programmed(piece, self.placement.spec_of(piece.layer), seed, self.conditions, self.faults)
-
-        def variance(piece: Piece) -> np.ndarray:
-            return read_variance(piece, self.placement.spec_of(piece.layer), seed, self.conditions, self.faults)
-
-        where = next(self.model.parameters(), None)
+        where = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         for name, pieces in groupby(self.placement.pieces(), key=lambda piece: piece.layer.name):
             layer = self._layers[name]
-            spec = layer.spec
-            noise = None
-            if self.conditions.read_noise and spec.device.read_noise is not None:
-                noise = Noise(variance, seed)
-            strips = build_strips(layer.placed, list(pieces), spec, cells, driver_errors_of(spec, seed), noise)
-            layer.load(strips if where is None else [strip.to(where.device) for strip in strips], self.seed)
+            strips = strips_of_chip(
+                layer.placed, list(pieces), layer.spec, seed, self.conditions, where, faults=self.faults
+            )
+            layer.load(strips, seed)
 
     def train(self, mode: bool = True) -> CrossbarNetwork:
         """Stay in evaluation mode: programmed cells are not trained."""

@@ -10,12 +10,14 @@ import numpy as np
 from torch import nn
 
 from crossbar import ArraySpec, MixedSignsError
+from crossbar.tiling import row_places
 from hwmodels.errors import UserError
 from mapping import folding, freeing
 from mapping.array_choice import check_spares, specs_of
 from mapping.calibration import calibrate as measured
 from mapping.calibration import input_ranges
 from mapping.inputs import Arguments, Inputs
+from mapping.lowering.geometry import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
 from mapping.preparing import prepare, ties
@@ -72,7 +74,8 @@ def place(
     """
     original, masks, grids = _parts(model)
     # Folding and freeing change weights in place; only where neither happens the copy may share them.
-    network, example = prepare(original, lend=not (fold_batch_norm or free_unused)), Arguments.of(example_input)
+    changed = fold_batch_norm or (free_unused and freeing.has_holes(original))
+    network, example = prepare(original, lend=not changed), Arguments.of(example_input)
     folded = folding.fold_batch_norm(network, example, grids) if fold_batch_norm else ()
     notes: list[str] = []
     if free_unused:
@@ -98,13 +101,15 @@ def place(
             index=index,
             live=live,
             tiles=tuple(
-                (repacked if repack else cut)(live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment)
+                (repacked if repack else cut)(
+                    live, own.rows - spare_rows, own.weight_cols - spare_cols, own.fragment, _places(geometry, own)
+                )
             ),
             calibration=None,  # type: ignore[arg-type]  # filled in by calibrate, which needs the cells
             snap_error=error,
             array=None if own == array else own,
         )
-        layers[layer.name] = replace(made, signs=_signs(made, own))
+        layers[layer.name] = replace(made, signs=tile_signs(made, own))
     placement = Placement(
         array=array,
         layers=share_arrays(layers, specs, share),
@@ -118,7 +123,12 @@ def place(
     return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 
 
-def _signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
+def _places(geometry: Geometry, array: ArraySpec) -> np.ndarray | None:
+    """Where the rows of a layer stand before they are cut into arrays; None: in their own order."""
+    return None if array.fragment_order == "W" else row_places(geometry.weight_shape, array.fragment_order)
+
+
+def tile_signs(layer: LayerPlacement, array: ArraySpec) -> tuple[np.ndarray, ...]:
     """The digital bits that the cells of every tile are read with, () where the encoding needs none."""
     signs = []
     for tile in layer.tiles:

@@ -16,15 +16,23 @@ import numpy as np
 from mapping.tiling import Lines, Tile, cut_group, tiles_of
 
 
-def repacked(live: np.ndarray, array_rows: int, array_cols: int, fragment: int | None = None) -> list[Tile]:
+def repacked(
+    live: np.ndarray,
+    array_rows: int,
+    array_cols: int,
+    fragment: int | None = None,
+    places: np.ndarray | None = None,
+) -> list[Tile]:
     """Tiles of a masked layer whose survivors stand on as few arrays as the heuristic finds.
 
     Arguments as `tiling.cut`, which is taken where nothing better is found: never more arrays than plain tiling.
     """
+    order = None if places is None else np.argsort(places)
+    masks = live if order is None else live[:, order]
     blocks = [
-        (group, *lines) for group, mask in enumerate(live) for lines in repack_group(mask, array_rows, array_cols)
+        (group, *lines) for group, mask in enumerate(masks) for lines in repack_group(mask, array_rows, array_cols)
     ]
-    return tiles_of(blocks, fragment)
+    return tiles_of(blocks, fragment, order)
 
 
 def repack_group(mask: np.ndarray, array_rows: int, array_cols: int) -> list[Lines]:

@@ -14,7 +14,8 @@ from crossbar.tiling import block_bounds
 class Tile:
     """A part of a layer's matrix that stands on one array and is read at once.
 
-    group: which group of the layer; rows, cols: the matrix rows and columns that stand on the array, ascending (int32).
+    group: which group of the layer; rows, cols: the matrix rows and columns that stand on the array (int32), ascending,
+    but for rows in another `fragment_order`.
     Rows without a live weight in the tile, and columns without one in its block, are not among them. block: tiles of a
     layer with the same block share an array and are read in turn (the fragments of the polarised encoding).
     row0, col0: first word line and first weight column of the rectangle that the tile takes on its array. site: tiles
@@ -59,20 +60,28 @@ class Tile:
         return self.word_lines is None and self.bit_lines is None
 
 
-def cut(live: np.ndarray, array_rows: int, array_cols: int, fragment: int | None = None) -> list[Tile]:
+def cut(
+    live: np.ndarray,
+    array_rows: int,
+    array_cols: int,
+    fragment: int | None = None,
+    places: np.ndarray | None = None,
+) -> list[Tile]:
     """Tiles of a masked layer.
 
     live: (groups, rows, cols) bool; array_rows, array_cols: word lines and weight columns of an array; fragment: rows
-    of the matrix that are read together, k·fragment up to (k + 1)·fragment − 1, None for all rows of an array.
+    of the matrix that are read together, k·fragment up to (k + 1)·fragment − 1, None for all rows of an array. places:
+    where each row of the matrix stands before it is cut (`crossbar.tiling.row_places`), None: rows in their own order.
     Per group the smaller of two cuts is taken: the original grid without its empty tiles (what block pruning leaves),
     or the surviving rows and columns moved together and cut afresh (what filter and filter-shape pruning leave); the
     same count goes to the second. Arrays needed: at most ⌈r/R⌉·⌈c/C⌉ of the surviving r rows and c columns, and at
     most the number of live blocks.
     """
     blocks: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for group, mask in enumerate(live):
+    order = None if places is None else np.argsort(places)
+    for group, mask in enumerate(live if order is None else live[:, order]):
         blocks += [(group, *lines) for lines in cut_group(mask, array_rows, array_cols)]
-    return tiles_of(blocks, fragment)
+    return tiles_of(blocks, fragment, order)
 
 
 Lines = tuple[np.ndarray, np.ndarray]
@@ -92,13 +101,22 @@ def cut_group(mask: np.ndarray, array_rows: int, array_cols: int) -> list[Lines]
     return original if len(original) < len(compacted) else compacted
 
 
-def tiles_of(blocks: list[tuple[int, np.ndarray, np.ndarray]], fragment: int | None = None) -> list[Tile]:
-    """The tiles of blocks (group, rows, cols), each on an array of its own, cut into the fragments that are read."""
+def tiles_of(
+    blocks: list[tuple[int, np.ndarray, np.ndarray]], fragment: int | None = None, order: np.ndarray | None = None
+) -> list[Tile]:
+    """The tiles of blocks (group, rows, cols), each on an array of its own, cut into the fragments that are read.
+
+    order: (all rows,) the matrix row that each row of the blocks is; None: the same one.
+    """
     return [
-        Tile(group=group, rows=rows[start:stop], cols=cols, block=block, row0=int(start))
+        Tile(group=group, rows=_named(rows[start:stop], order), cols=cols, block=block, row0=int(start))
         for block, (group, rows, cols) in enumerate(blocks)
         for start, stop in pairwise(_fragment_edges(rows, fragment))
     ]
+
+
+def _named(rows: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+    return rows if order is None else order[rows].astype(np.int32)
 
 
 def all_live(mask: np.ndarray) -> bool:

@@ -52,9 +52,10 @@ class Joint:
     sets leave single entries; at most one `Polarised`. levels: the quantisation set, None: weights stay real.
 
     The projection is exact for one pruning set or nested ones (`exact` tells) when the levels are given: grids of a
-    fixed scale. It is a heuristic in three cases, and then never worse than one set after the other: pruning sets that
-    overlap (they take turns, `alternating_mask`); `Polarised` inside a set that counts single weights (signs first);
-    a scale, or centroids, to be fitted (support and scale take turns, from two starts).
+    fixed scale, and fragments get their signs by energy. It is a heuristic in three more cases, and then never worse
+    than one set after the other: pruning sets that overlap (they take turns, `alternating_mask`); `Polarised` inside a
+    set that counts single weights (signs first); a scale, or centroids, to be fitted (support and scale take turns,
+    from two starts).
     """
 
     prune: tuple[Annotated[Prune, Field(discriminator="kind")], ...] = ()
@@ -63,6 +64,9 @@ class Joint:
     def exact(self, shape: Sequence[int], groups: int = 1) -> bool:
         """Whether `project` is the exact Euclidean projection for layers of this shape."""
         fixed = self.levels is None or not isinstance(getattr(self.levels, "scale", ""), str)
+        polarised = self._polarised()
+        if polarised is not None and polarised.rule != "energy":
+            return False
         return fixed and is_nested(self.prune, shape, groups)
 
     def project(self, w: Tensor, groups: int = 1) -> Tensor:
@@ -144,7 +148,9 @@ class Joint:
         return alternating_mask(gain, ranked, groups, free)[0].to(w.device), signs
 
     def _signs(self, w: Tensor, groups: int, grid: LevelGrid | None, polarised: Polarised) -> Tensor:
-        """The sign of each fragment that gains more, where entries of negative gain are dropped."""
+        """The sign of each fragment that gains more, where entries of negative gain are dropped; or by its own rule."""
+        if polarised.rule == "sum":
+            return polarised.signs(w, groups)
         plus, minus = (
             _gain(w, grid, torch.full(w.shape, sign, dtype=torch.int8, device=w.device)).clamp_min(0)
             for sign in (1, -1)

@@ -10,8 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from admm.constraints.support import STRICT, Support, crossings, energy, matrix_shape, require_finite
-from crossbar.tiling import arrays_needed, from_matrix
-from hwmodels.errors import UserError
+from crossbar.tiling import arrays_needed, from_matrix, row_places
 from hwmodels.quantities import Count
 
 
@@ -22,43 +21,43 @@ class Polarised(Support):
 
     fragment: weights of a fragment, consecutive in one filter (one column of M); the last may be shorter. order:
     what runs fastest inside a filter: "W": kw, then kh, then channels (the order of M's rows); "H": kh, then kw,
-    then channels; "C": channels, then kw, then kh. With "H" and "C" a fragment is a stretch of an array only if the
-    mapping puts the rows in that order. refresh: in compression the signs are chosen anew at every `refresh`-th
+    then channels; "C": channels, then kw, then kh (`crossbar.tiling.row_places`); arrays hold such fragments with that
+    `ArraySpec.fragment_order`. refresh: in compression the signs are chosen anew at every `refresh`-th
     update of the copies and stand still between; under the final masks they are fixed.
-    From Yuan et al. 2021, FORMS, arXiv 2106.09144, which takes the sign of a fragment's sum; here it is the sign
-    whose weights have the larger energy (a tie: plus), because that is the Euclidean projection. It is exact, for
-    given signs (the others become 0; a convex set) and over all signs.
+    rule: which sign a fragment gets. "energy": the one whose weights have the larger energy (a tie: plus), which makes
+    the Euclidean projection, exact for given signs (the others become 0; a convex set) and over all signs. "sum": that
+    of the fragment's sum, plus for 0, as FORMS has it (Yuan et al. 2021, arXiv 2106.09144); the result is in the set,
+    but need not be the nearest tensor of it.
     """
 
     fragment: Count
     order: Literal["W", "H", "C"] = "W"
     refresh: Count = 1
+    rule: Literal["energy", "sum"] = "energy"
     kind: Literal["polarised"] = "polarised"
 
     def cells(self, shape: Sequence[int], groups: int = 1) -> Tensor:
         """The number of the fragment that a weight is in."""
         rows, cols = matrix_shape(shape, groups)
         g, r, c = crossings(shape, groups)
-        channels, height, width = shape[1], *_kernel(shape)
-        channel, y, x = r // (height * width), r // width % height, r % width
-        place = {
-            "W": r,
-            "H": (channel * width + x) * height + y,
-            "C": (y * width + x) * channels + channel,
-        }[self.order]
+        place = torch.from_numpy(row_places(shape, self.order))[r]
         parts = arrays_needed(rows, 1, self.fragment, 1)
         return from_matrix((g * cols + c) * parts + place // self.fragment, tuple(shape))
 
     def check(self, shape: Sequence[int], groups: int = 1) -> None:
         """See `Support.check`: any weight of a convolution (up to two kernel axes) or linear layer will do."""
         matrix_shape(shape, groups)
-        _kernel(shape)
+        row_places(shape, self.order)
 
     def signs(self, w: Tensor, groups: int = 1) -> Tensor:
-        """int8 of the weight's shape: +1 or −1, the sign of each weight's fragment whose energy is larger.
+        """int8 of the weight's shape: +1 or −1, the sign of each weight's fragment by the rule.
 
         Raises UserError for weights that are not finite.
         """
+        if self.rule == "sum":
+            require_finite(w)
+            x = w.detach().cpu().double()
+            return self.signs_by_gain(x.clamp_min(0), (-x).clamp_min(0), groups).to(w.device)
         e = energy(w)
         positive = (w.detach() > 0).cpu()
         return self.signs_by_gain(e * positive, e * ~positive, groups).to(w.device)
@@ -89,11 +88,3 @@ class Polarised(Support):
         plus = torch.bincount(cells, weights=(flat > 0).double())
         minus = torch.bincount(cells, weights=(flat < 0).double())
         return not bool(((plus > 0) & (minus > 0)).any())
-
-
-def _kernel(shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the kernels."""
-    if len(shape) > 4:
-        raise UserError(f"Fragments of kernels with {len(shape) - 2} axes have no order W, H or C; two axes at most.")
-    height, width = (1, 1, *shape[2:])[-2:]
-    return height, width

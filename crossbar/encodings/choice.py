@@ -28,6 +28,7 @@ OWN_FIELDS = {
     "pair_layout": ("arrays", "pair"),
     "offset_correction": ("digital", "offset"),
     "fragment": (None, "polarised"),
+    "fragment_order": ("W", "polarised"),
 }
 """Fields of `ArraySpec` that belong to one encoding: their value with any other, and the encoding."""
 

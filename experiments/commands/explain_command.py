@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 AGREES = 1e-9
 """Relative difference between a figure and what its tree adds up to, above which the command says so."""
 
+_WHOLE = 10_000
+"""Letters of a line into a pipe: more than any line has."""
+
 SCHEMA = "ohmweave.explanation/1"
 
 
@@ -81,7 +84,8 @@ def _show(node: Node, key: str, stated: float, depth: int | None) -> None:
     from rich.text import Text
 
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False, soft_wrap=not terminal, no_color=not terminal)
+    # A tree is cut at the console's width; into a pipe every line goes whole.
+    console = Console(highlight=False, no_color=not terminal, width=None if terminal else _WHOLE)
     console.print(_branch(node, depth, Text(f"{key} = ", style="bold")))
     if _agrees(node.value, stated):
         console.print(f"The tree adds up to the result's {stated:.12g}.")

@@ -49,6 +49,7 @@ def run(args: list[str]) -> int:
             "Which run? ohmweave report DIR [DIR …], where DIR is the folder of a finished run or of a sweep."
         )
     flags = tyro.cli(_Report, prog="ohmweave report", args=args, use_underscores=True)
+    _wanted(flags)  # a mistake in the flags is said before anything is written
     folders = list(dict.fromkeys(flags.folders))
     for folder in folders:
         if not folder.is_dir():
@@ -91,12 +92,18 @@ def _paper(out: Path, flags: _Report, write: Callable[[Wanted], list[Path]]) -> 
     """Write what a paper takes, where something of it is asked for."""
     from experiments.reporting import paper
 
-    formats = paper.formats(flags.figures) if flags.figures is not None else ()
-    wanted = paper.Wanted(formats=formats, style=flags.style, latex=flags.latex, bibtex=flags.bibtex)
+    wanted = _wanted(flags)
     if not wanted.anything:
         return
     written = write(wanted)
     print(f"For a paper: {', '.join(path.name for path in written) or 'nothing to write'} in {out / paper.FOLDER}")
+
+
+def _wanted(flags: _Report) -> Wanted:
+    from experiments.reporting import paper
+
+    formats = paper.formats(flags.figures) if flags.figures is not None else ()
+    return paper.Wanted(formats=formats, style=flags.style, latex=flags.latex, bibtex=flags.bibtex)
 
 
 def _sweep(folder: Path, flags: _Report) -> int:

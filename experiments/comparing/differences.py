@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -193,14 +193,18 @@ def _settings(entries: Sequence[Entry]) -> list[Setting]:
 
 def _cautions(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
     """What cannot be compared and why, what was not stated, and what may be chance."""
-    found = []
     reasons: dict[tuple[str, str], list[str]] = {}
-    for line in lines:
-        for entry, value, why in zip(entries, line.numbers, line.why, strict=True):
-            if why and value is not None and line.numbers[0] is not None:
-                reasons.setdefault((entry.name, why), []).append(line.metric.words)
-    for (name, why), words in reasons.items():
-        found.append(f"{name} and {entries[0].name} cannot be compared in {', '.join(words)}: {why}.")
+    for number, entry in enumerate(entries):
+        whys: dict[str, list[str]] = {}
+        for line in lines:
+            if line.why[number] and line.numbers[number] is not None and line.numbers[0] is not None:
+                whys.setdefault(line.why[number], []).append(line.metric.words)
+        for why, words in whys.items():
+            reasons.setdefault((", ".join(words), why), []).append(entry.name)
+    found = [
+        f"{_named(names)} cannot be compared with {entries[0].name} in {words}: {why}."
+        for (words, why), names in reasons.items()
+    ]
     found += _unstated(entries, lines)
     for line in lines:
         for entry, overlap, value in zip(entries, line.overlap, line.differences, strict=True):
@@ -209,17 +213,25 @@ def _cautions(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
                     f"{line.metric.words}: the 95 % intervals of {entry.name} and {entries[0].name} overlap, so the "
                     "difference may be chance."
                 )
-    found += [f"{entry.name}: {note}." for entry in entries for note in entry.notes]
-    return found
+    return found + [f"{entry.name}: {note}." for entry in entries for note in entry.notes]
 
 
 def _unstated(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
     """What differences rest on that an entry does not state."""
-    compared = [line for line in lines if any(value is not None for value in line.differences)]
-    needs: Mapping[str, None] = dict.fromkeys(key for line in compared for key in line.metric.needs)
-    found = []
-    for entry in entries:
+    silent: dict[str, list[str]] = {}
+    for number, entry in enumerate(entries):
+        # The first is in every difference.
+        at = slice(1, None) if number == 0 else slice(number, number + 1)
+        used = [line for line in lines if any(known is not None for known in line.differences[at])]
+        needs = dict.fromkeys(key for line in used for key in line.metric.needs)
         missing = [CONTEXT[key] for key in needs if entry.context.get(key) is None]
         if missing:
-            found.append(f"{entry.name} does not state its {', '.join(missing)}; taken to be the same.")
-    return found
+            silent.setdefault(", ".join(missing), []).append(entry.name)
+    return [f"{_named(names)}: {missing} not stated, taken to be the same." for missing, names in silent.items()]
+
+
+def _named(names: Sequence[str]) -> str:
+    """A few names, the rest counted."""
+    if len(names) <= 3:
+        return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return f"{', '.join(names[:2])} and {len(names) - 2} more"

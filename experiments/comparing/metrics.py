@@ -30,11 +30,11 @@ _AT_RATE = (*_CHIP, "frame_rate_hz")
 _BASELINE = ("network", "baseline_bits", "library", "node_nm", "adc_model")
 
 METRICS: dict[str, Metric] = {
-    "accuracy_dense": Metric("accuracy, trained", "%", "more", _TASK),
-    "accuracy_pruned": Metric("accuracy, pruned", "%", "more", _TASK),
-    "accuracy_quantised": Metric("accuracy, on levels", "%", "more", _TASK),
+    "accuracy_dense": Metric("trained accuracy", "%", "more", _TASK),
+    "accuracy_pruned": Metric("pruned accuracy", "%", "more", _TASK),
+    "accuracy_quantised": Metric("accuracy on levels", "%", "more", _TASK),
     "accuracy_crossbar_mean": Metric(
-        "accuracy, on crossbars", "%", "more", _TASK, ("accuracy_crossbar_low", "accuracy_crossbar_high")
+        "accuracy on crossbars", "%", "more", _TASK, ("accuracy_crossbar_low", "accuracy_crossbar_high")
     ),
     "compression": Metric("compression", "×", "more", ("network",)),
     "weights_kept": Metric("weights kept", "", "less", ("network",)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -16,7 +15,6 @@ from experiments.reporting import drawing
 from experiments.reporting.drawing import HUES, colour, is_narrow, labels
 from experiments.reporting.figures import tick
 from experiments.reporting.report import environment
-from experiments.reporting.wording import plain
 from hwmodels import atomic
 
 MOST_CHARTS = 8
@@ -27,13 +25,14 @@ def write(comparison: Comparison, path: Path, command: str) -> None:
     """Write the page, whole or not at all; command: the command line that it says it came from. Raises OSError."""
     pictures = {}
     if comparison.differing:
-        pictures["differences"] = _both(comparison)
-    names = " · ".join(entry.name for entry in comparison.entries)
+        said = "Bars of the axes that differ most; the numbers are in the table below."
+        pictures["differences"] = drawing.both_widths(lambda figure: draw(figure, comparison), "differences", said)
+    first, *others = (entry.name for entry in comparison.entries)
     html = (
         environment()
         .get_template("compare.html.j2")
         .render(
-            title=names,
+            title=f"{first} against {others[0] if len(others) == 1 else f'{len(others)} others'}",
             theme=drawing.THEME,
             pictures=pictures,
             captions={"differences": _caption(comparison)},
@@ -51,17 +50,6 @@ def write(comparison: Comparison, path: Path, command: str) -> None:
     atomic.write(path, html)
 
 
-def _both(comparison: Comparison) -> dict[str, Markup]:
-    """The picture for the page and for the phone."""
-    said = plain("Bars of the axes that differ most; the numbers are in the table below.")
-    found = {}
-    for kind, width in (("wide", drawing.WIDE), ("narrow", drawing.NARROW)):
-        svg = drawing.render(lambda figure: draw(figure, comparison), "svg", width)
-        # Markup: `inline` escapes the label, and matplotlib escapes the text inside the picture.
-        found[kind] = Markup(drawing.inline(svg, f"differences-{kind}", said))
-    return found
-
-
 def _caption(comparison: Comparison) -> str:
     more = " The others are in the table." if len(comparison.differing) > MOST_CHARTS else ""
     pale = any(why for line in comparison.differing for why in line.why)
@@ -70,41 +58,46 @@ def _caption(comparison: Comparison) -> str:
 
 
 def draw(figure: Figure, comparison: Comparison) -> None:
-    """A small chart per axis that differs, a bar per entry, accuracies with their intervals."""
+    """A small chart per axis that differs, a bar per entry that states it, accuracies with their intervals."""
     lines = comparison.differing[:MOST_CHARTS]
     columns = 1 if is_narrow(figure) else min(2, len(lines))
-    deep = -(-len(lines) // columns)
-    height = 0.27 * len(comparison.entries) + 0.62
-    figure.set_figheight(deep * height + 0.1)
-    grid = figure.subplots(deep, columns, squeeze=False).ravel()
-    for place, (ax, line) in enumerate(zip(grid, lines, strict=False)):
-        named = place % columns == 0
-        _bars(ax, line, [entry.name for entry in comparison.entries], named=named)
-    for ax in grid[len(lines) :]:
-        ax.set_axis_off()
+    rows = [lines[start : start + columns] for start in range(0, len(lines), columns)]
+    heights = [0.27 * max(len(_known(line)) for line in row) + 0.62 for row in rows]
+    figure.set_figheight(sum(heights) + 0.1)
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for axes, row, height in zip(grid, rows, heights, strict=True):
+        for ax in axes[len(row) :]:
+            ax.set_axis_off()
+        for ax, line in zip(axes, row, strict=False):
+            _bars(ax, line, [entry.name for entry in comparison.entries], (height - 0.62) / 0.27)
 
 
-def _bars(ax: Axes, line: Line, names: list[str], *, named: bool) -> None:
-    scale = 100 if line.metric.share else 1
-    largest = max(scale * value for value in line.numbers if value is not None)
-    for place, value in enumerate(line.numbers):
-        shown = 0.0 if value is None else scale * value
+def _known(line: Line) -> list[int]:
+    """Places of the entries that state an axis."""
+    return [place for place, value in enumerate(line.numbers) if value is not None]
+
+
+def _bars(ax: Axes, line: Line, names: list[str], lines: float) -> None:
+    """One chart, its bars as thick as where so many lines fill it."""
+    scale, known = 100 if line.metric.share else 1, _known(line)
+    far = [0.0]
+    for row, place in enumerate(known):
+        value = scale * (line.numbers[place] or 0.0)
         faint: dict[str, Any] = {"alpha": 0.4} if line.why[place] else {}
-        ax.barh(place, shown, height=0.62, color=colour(HUES[place % len(HUES)]), **faint)
-        ends = line.ends[place]
-        if ends is not None and value is not None:
-            reach = [[scale * (value - ends[0])], [scale * (ends[1] - value)]]
-            ax.errorbar(shown, place, xerr=reach, color=colour("ink"), elinewidth=0.9, capsize=2)
+        ax.barh(row, value, height=0.62, color=colour(HUES[place % len(HUES)]), **faint)
+        end = line.ends[place]
+        if end is not None:
+            reach = [[value - scale * end[0]], [scale * end[1] - value]]
+            ax.errorbar(value, row, xerr=reach, color=colour("ink"), elinewidth=0.9, capsize=2)
+        far.append(value if end is None else scale * end[1])
         text = wordings.value(line, place).partition(" (")[0]
-        far = shown if ends is None else scale * ends[1]
-        ax.annotate(
-            text, (max(far, 0.0), place), (4, 0), textcoords="offset points", va="center_baseline", fontsize=7.5
-        )
+        at = (max(far[-1], 0.0), row)
+        ax.annotate(text, at, (4, 0), textcoords="offset points", va="center_baseline", fontsize=7.5)
     ax.set_title(line.metric.words, fontsize=8.5)
-    ax.set_yticks(range(len(names)), labels(names, 20) if named else [""] * len(names), color=colour("ink"))
+    ax.set_yticks(range(len(known)), labels([names[place] for place in known], 19), color=colour("ink"))
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(names) - 0.45, -0.55)
-    ax.set_xlim(min(0.0, *(scale * value for value in line.numbers if value is not None)), 1.3 * largest or 1.0)
+    ax.set_ylim(lines - 0.45, -0.55)
+    ax.set_xlim(min(0.0, *(scale * (line.numbers[place] or 0.0) for place in known)), 1.35 * max(far) or 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.xaxis.set_major_formatter(FuncFormatter(tick))
     ax.spines["left"].set_visible(False)

@@ -42,24 +42,36 @@ def difference(line: Line, place: int) -> str:
     return f"{text}, may be chance" if line.overlap[place] else text
 
 
+APART = 3
+"""Entries up to which a difference has a column of its own; beyond, it stands behind its value."""
+
+
 def heads(comparison: Comparison) -> list[str]:
     """Heads of the table of axes: the axis, then every entry, and the difference of all but the first."""
     first, *others = (entry.name for entry in comparison.entries)
-    found = ["", first]
-    for name in others:
-        found += [name, "against the first"]
-    return found
+    if len(comparison.entries) > APART:
+        return ["", first, *others]
+    return ["", first, *(head for name in others for head in (name, "against the first"))]
 
 
 def rows(comparison: Comparison, lines: tuple[Line, ...]) -> list[list[str]]:
     """Rows of the table of axes."""
-    found = []
-    for line in lines:
-        row = [line.metric.words, value(line, 0)]
-        for place in range(1, len(comparison.entries)):
-            row += [value(line, place), difference(line, place)]
-        found.append(row)
-    return found
+    places = range(1, len(comparison.entries))
+    if len(comparison.entries) > APART:
+        return [[line.metric.words, value(line, 0), *(_joined(line, place) for place in places)] for line in lines]
+    return [
+        [
+            line.metric.words,
+            value(line, 0),
+            *(cell for at in places for cell in (value(line, at), difference(line, at))),
+        ]
+        for line in lines
+    ]
+
+
+def _joined(line: Line, place: int) -> str:
+    """A value with its difference behind it."""
+    return " · ".join(filter(None, (value(line, place), difference(line, place))))
 
 
 def setting_rows(comparison: Comparison) -> list[list[str]]:

@@ -92,13 +92,14 @@ class ChipTrees:
     def _component(self, quantity: str, part: str, rows: list[dict[str, Any]]) -> Node:
         unit, factor = UNITS[quantity]
         counted = [_amount(row) for row in rows]
-        amount = counted[0] if len(counted) == 1 else of("sum", f"{rows[0]['of']}, all layers", *counted)
+        amount = counted[0] if len(counted) == 1 else of("sum", "in all layers", *counted, unit=rows[0]["of"])
         return of("product", part, amount, self._price(part, quantity), unit=unit, to_si=factor)
 
     def _price(self, part: str, quantity: str) -> Node:
         unit, factor = _EACH[quantity]
         factors = [_factor(row) for row in self._prices[part, quantity]]
-        return of("product", f"{quantity} of one", *factors, unit=unit, to_si=factor)
+        one = "one siemens" if part == "cell read" else "one"
+        return of("product", f"{quantity} of {one}", *factors, unit=unit, to_si=factor)
 
     def power(self, rate: Node, label: str) -> Node:
         """Energy per inference × rate + leakage."""
@@ -162,10 +163,10 @@ def _amount(row: dict[str, Any], *, copied: bool = True) -> Node:
 
 def _factor(row: dict[str, Any]) -> Node:
     """One printed number of a price."""
-    node = f", {row['node_nm']:g} nm" if row["node_nm"] else ""
-    at = "" if row["case"] == "nominal" else f"at its {row['case'].rpartition(' ')[2]} end"
+    told = [f"{row['node_nm']:g} nm"] if row["node_nm"] else []
+    told += [] if row["case"] == "nominal" else [f"at its {row['case'].rpartition(' ')[2]} end"]
     value, si = row["value"], row["si"]
-    printed = leaf(row["number"], value, row["unit"], to_si=_scale(row), source=f"{row['source']}{node}", note=at)
+    printed = leaf(row["number"], value, row["unit"], to_si=_scale(row), source=row["source"], note=", ".join(told))
     assert abs(value * _scale(row) - si) <= 1e-12 * abs(si), row
     if row["exponent"] == 1:
         return printed

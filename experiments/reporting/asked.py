@@ -37,14 +37,19 @@ def _asked_compression(record: Record) -> str:
     prune = {name: kinds for name, kinds in (own.get("prune") or {}).items() if kinds}
     plan = [_plan_words(_layer_words(name, alone=len(prune) == 1), kinds) for name, kinds in prune.items()]
     plan += [_budget_words(pattern, budget) for pattern, budget in (own.get("budget") or {}).items()]
+    plan += [_gates_words(name, kept) for name, kept in (own.get("gates") or {}).items()]
     if own.get("target"):
         plan.append(_target_words(own))
-    levels = "moves the weights that stay to the conductance levels" if own.get("quantise") else ""
+    kinds = [f"{levels['kind']} in {name}" for name, levels in (own.get("levels") or {}).items()]
+    where = f" ({', '.join(kinds)})" if kinds else ""
+    levels = f"moves the weights that stay to the conductance levels{where}" if own.get("quantise") else ""
+    seen = own.get("train_on") or ()
+    trained = f" Retraining sees of the arrays: {', '.join(seen)}." if seen else ""
     if plan:
-        return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}."
+        return f"ADMM prunes it to the arrays (keeping {'; '.join(plan)}){levels and f' and {levels}'}.{trained}"
     kept = f"; {count(weights['kept'])} of {count(weights['total'])} weights are not zero"
     pruned = f"It is not pruned{kept if weights['kept'] < weights['total'] else ''}"
-    return f"{pruned}{levels and '; ADMM moves its weights to the conductance levels'}."
+    return f"{pruned}{levels and f'; ADMM moves its weights to the conductance levels{where}'}.{trained}"
 
 
 _GROUPS = {
@@ -66,7 +71,13 @@ _BOUNDS: dict[str, Callable[[Any], str]] = {
 }
 
 
-_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh")
+_DETAILS = ("n_m_axis", "pattern_entries", "polarised_order", "polarised_refresh", "polarised_rule")
+
+
+def _gates_words(name: str, kept: Mapping[str, Any]) -> str:
+    """What gates leave of one layer, or of all together."""
+    where = "all layers together" if name == "*" else name
+    return f"{_kept_words('unstructured', kept['weights'])} and {_kept_words('gate', kept['gates'])} in {where}"
 
 
 def _target_words(own: Mapping[str, Any]) -> str:

@@ -45,9 +45,10 @@ def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -
     stages = ["train"] * len(training) + [str(stage) for stage in (history["stage"] if len(history) else ())]
     panels = _panels(history, training)
     residuals = any(np.any(_trace(history, key, len(training)) > 0) for key, *_ in _RESIDUALS)
-    wide, small = [1.9] + [2.2] * residuals, -(-len(panels) // (1 if is_narrow(figure) else 2))
+    columns = 1 if is_narrow(figure) else _columns(len(panels))
+    wide, small = [1.9] + [2.2] * residuals, -(-len(panels) // columns)
     figure.set_figheight(sum(wide) + 1.45 * small + 0.5)
-    grid = figure.add_gridspec(len(wide) + small, 1 if is_narrow(figure) else 2, height_ratios=wide + [1.45] * small)
+    grid = figure.add_gridspec(len(wide) + small, columns, height_ratios=wide + [1.45] * small)
     top = figure.add_subplot(grid[0, :])
     _accuracy(top, history, training)
     axes = [top]
@@ -55,8 +56,8 @@ def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -
         axes.append(figure.add_subplot(grid[1, :], sharex=top))
         _residuals(axes[1], history, len(training), stages, narrow=is_narrow(figure))
     for number, (name, values, role) in enumerate(panels):
-        place = (len(wide) + number, 0) if is_narrow(figure) else (len(wide) + number // 2, number % 2)
-        ax = figure.add_subplot(grid[place], sharex=top)
+        line, column = divmod(number, columns)
+        ax = figure.add_subplot(grid[len(wide) + line, column], sharex=top)
         _line(ax, values, color=colour(role))
         ax.set_title(name, fontsize=8.5, fontweight="normal", color=colour("muted"))
         ax.yaxis.set_major_locator(MaxNLocator(4))
@@ -66,13 +67,18 @@ def convergence(figure: Figure, history: pd.DataFrame, training: pd.DataFrame) -
     for ax in axes:
         ax.grid(axis="y")
         _shade_stages(ax, stages, titled=ax is top)
-    lowest = axes[-1:] if is_narrow(figure) or not panels else axes[-(1 + (len(panels) > 1 and len(panels) % 2 == 0)) :]
+    lowest = axes[-(1 + (len(panels) - 1) % columns if panels else 1) :]
     for ax in axes:
         ax.tick_params(labelbottom=ax in lowest)
     for ax in lowest:
         ax.set_xlabel("epoch, counted through")
     top.set_xlim(0.5, max(len(stages), 1) + 0.5)
     top.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+
+
+def _columns(panels: int) -> int:
+    """Columns of small panels on a wide page: as many as fill their lines best."""
+    return 3 if panels in (3, 5, 6) else max(1, min(2, panels))
 
 
 def _panels(history: pd.DataFrame, training: pd.DataFrame) -> list[tuple[str, np.ndarray, str]]:

@@ -52,7 +52,7 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
         "costs": costs(record),
         "power": POWER,
         "how": provenance.panels(record, tables, linked(record)),
-        "keys": {"highlights": HIGHLIGHT_KEYS, "stages": stage_keys(record), "costs": cost_keys(record)},
+        "keys": _keys(record),
         "components": cost_rows(tables, "component"),
         "layer_costs": cost_rows(tables, "layer"),
         "ranges": ranges(record),
@@ -76,8 +76,18 @@ def contents(record: Record, tables: Tables) -> dict[str, Any]:
 
 def linked(record: Record) -> list[str]:
     """The keys of the record that the page links to how they came about."""
-    rows = [*HIGHLIGHT_KEYS, *stage_keys(record), *cost_keys(record)]
-    return [key for row in rows for key in row if key]
+    return [key for rows in _keys(record).values() for row in rows for key in row if key]
+
+
+def _keys(record: Record) -> dict[str, list[list[str]]]:
+    """The keys behind the cells of every linked table."""
+    lost = record.get("waterfall")
+    return {
+        "highlights": HIGHLIGHT_KEYS,
+        "stages": stage_keys(record),
+        "lost": [] if lost is None else waterfall_figure.keys(lost),
+        "costs": cost_keys(record),
+    }
 
 
 def _lost(record: Record) -> dict[str, Any] | None:

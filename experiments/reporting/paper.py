@@ -92,9 +92,8 @@ def _written(made: Mapping[str, bytes], out: Path) -> list[Path]:
 
 
 def run_tables(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
-    """The tables of a run: accuracy, cost, cost by component and by layer, layers. File name → contents."""
+    """The tables of a run: accuracy and its losses, cost (whole, by component, by layer), layers. Name → contents."""
     said = page.contents(record, tables)
-    cost = ("baseline (mm²)", "placed (mm²)", "baseline (mW)", "placed (mW)", "share of area", "share of power")
     made = {
         "accuracy": latex.table(
             "accuracy",
@@ -103,7 +102,13 @@ def run_tables(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) ->
             said["stages"],
             words=(0, 3),
         ),
-        "cost": latex.table("cost", "The whole chip.", ("", "baseline", "placed", "change"), said["costs"]),
+        "cost": latex.table(
+            "cost",
+            "The whole chip; range: with every number of the library at its low or high end.",
+            ("", "baseline", "placed", "change", "range of the placed"),
+            said["costs"],
+            double=True,
+        ),
         "layers": latex.table(
             "layers",
             "Layers on arrays, before and after compression.",
@@ -113,13 +118,37 @@ def run_tables(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) ->
             double=True,
         ),
     }
+    if said["lost"] is not None:
+        made["waterfall"] = latex.table(
+            "waterfall",
+            "Where accuracy is lost: errors switched on in turn, and each alone, with 95 % intervals of the change.",
+            ("step", "what it adds", "accuracy", "points in turn", "points alone"),
+            said["lost"]["rows"],
+            words=(0, 1),
+            double=True,
+        )
     for name, part, what in (("components", "components", "component"), ("cost-by-layer", "layer_costs", "layer")):
-        found = said[part]
-        if found["rows"]:
-            caption = f"Cost by {what}; shares are of the placed chip."
-            heads = (what, *cost)
-            made[name] = latex.table(name, caption, heads, found["rows"], total=found["total"], double=True)
+        if said[part]["rows"]:
+            made[name] = _cost_table(name, what, said[part])
     return _files(made)
+
+
+def _cost_table(name: str, what: str, found: Mapping[str, Any]) -> str:
+    """Area and power by component or layer, and the shares: what fits a page of paper."""
+    kept = [0] + [1 + place for place, head in enumerate(found["heads"]) if _fits(head)]
+    heads = [what, *found["heads"]]
+    return latex.table(
+        name,
+        f"Cost by {what}; shares are of the placed chip.",
+        [heads[place] for place in kept],
+        [[row[place] for place in kept] for row in found["rows"]],
+        total=[found["total"][place] for place in kept],
+        double=True,
+    )
+
+
+def _fits(head: str) -> bool:
+    return "mm²" in head or "mW" in head or head.startswith("share")
 
 
 def sweep_tables(made_of: View) -> dict[str, bytes]:

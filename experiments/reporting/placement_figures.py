@@ -48,15 +48,16 @@ def utilisation(placement: Placement) -> drawing.Draw:
     table = utilisation_table(placement.tiles)
 
     def draw(figure: Figure) -> None:
-        figure.set_figheight(0.7 + 0.22 * len(table))
+        figure.set_figheight(0.9 + 0.22 * len(table))
         ax = figure.subplots()
         place = np.arange(len(table))
-        ax.barh(place, table["covered"] * 100, color=drawing.HUES[0], alpha=0.35, label="covered by tiles")
-        ax.barh(place, table["live"] * 100, color=drawing.HUES[0], height=0.45, label="live weights")
+        hue = drawing.colour(drawing.HUES[0])
+        ax.barh(place, table["covered"] * 100, color=hue, alpha=0.35, label="covered by tiles")
+        ax.barh(place, table["live"] * 100, color=hue, height=0.45, label="live weights")
         ax.set_yticks(place, drawing.labels(table["layer"].tolist(), 24))
         ax.invert_yaxis()
         ax.set(xlim=(0, 100), xlabel="cells of the layer's arrays [%]")
-        ax.legend(loc="lower right", fontsize=7)
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=7, frameon=False)
 
     return draw
 
@@ -75,8 +76,10 @@ def masks(placement: Placement) -> drawing.Draw:
             [*arrays, *[(-1, [])] * (down * across - len(arrays))],
             strict=True,
         ):
-            ax.set_axis_off()
+            ax.set(xticks=[], yticks=[], visible=bool(pieces))
             if pieces:
+                for side in ax.spines.values():
+                    side.set_visible(True)
                 ax.imshow(_occupancy(placement, pieces), cmap="Greys", vmin=0, vmax=2, interpolation="nearest")
                 ax.set_title(f"{number}: {pieces[0].layer.label}", fontsize=6, pad=2)
         if total > len(arrays):

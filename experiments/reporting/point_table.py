@@ -81,6 +81,11 @@ def measures(table: pd.DataFrame) -> list[Measure]:
     return [measure for measure in MEASURES if measure.column in done and np.isfinite(measure.of(done)).any()]
 
 
+def listed(table: pd.DataFrame) -> list[Measure]:
+    """The results with a column in the table of points: the main ones that any point knows, an infeasible one too."""
+    return [m for m in MEASURES if m.column in MAIN and m.column in table and np.isfinite(m.of(table)).any()]
+
+
 def varying(found: Sequence[Measure], table: pd.DataFrame) -> list[Measure]:
     """Those of them that are not the same at all points with a result."""
     done: Any = table[table["status"] == "done"]

@@ -14,6 +14,8 @@ from hwmodels.errors import UserError
 
 Record = Mapping[str, Any]
 
+_INDENT = "\u2003"
+
 MOST_SOURCES = 3
 """Sources that a line of a panel names; the tree of `ohmweave explain` has all of them."""
 
@@ -37,12 +39,23 @@ def panels(record: Record, tables: Mapping[str, pd.DataFrame], keys: Iterable[st
 
 
 def _panel(key: str, node: Node) -> dict[str, Any]:
-    # A mean or a rate of a single thing is told through that thing.
-    while len(node.parts) == 1 and node.parts[0].parts:
+    label = node.label
+    # A sum of one thing is told through that thing.
+    while len(node.parts) == 1 and node.how in ("sum", "product") and node.parts[0].parts:
         node = node.parts[0]
-    lines = [[part.label, value_text(part), _how(part), sources(part)] for part in node.parts or (node,)]
+    lines = [line for part in node.parts or (node,) for line in _lines(part)]
     how = f"{OPERATIONS[node.how][0]}:" if node.parts else ""
-    return {"id": anchor(key), "key": key, "value": value_text(node), "label": node.label, "how": how, "lines": lines}
+    return {"id": anchor(key), "key": key, "value": value_text(node), "label": label, "how": how, "lines": lines}
+
+
+def _lines(part: Node) -> list[list[str]]:
+    """A part with what it is made of; below a sum of counts × prices its summands, set in."""
+    own = [part.label, value_text(part), _how(part), sources(part)]
+    inner = part
+    while len(inner.parts) == 1 and inner.parts[0].parts:
+        inner = inner.parts[0]
+    summands = inner.parts if inner.how == "sum" and any(summand.parts for summand in inner.parts) else ()
+    return [own, *([f"{_INDENT}{one.label}", value_text(one), _how(one), sources(one)] for one in summands)]
 
 
 def value_text(node: Node) -> str:
@@ -55,7 +68,10 @@ def value_text(node: Node) -> str:
 
 
 def _how(node: Node) -> str:
-    return formula(node, 3) if node.parts else node.note
+    if not node.parts:
+        return node.note
+    text = formula(node, 3)
+    return f"sum of {len(node.parts)}" if text == value_text(node) and node.how == "sum" else text
 
 
 def formula(node: Node, depth: int) -> str:

@@ -100,7 +100,7 @@ def _answer(made: View) -> str:
     states = Counter(made.table["status"])
     total = plural(len(made.table), made.noun)
     if not states["done"]:
-        return f"None of the {total} came to a result; why is said under Failures."
+        return f"None of the {total} is done; why is said under Failures."
     said = [f"{count(states['done'])} of {total} came to a result."]
     if states["done"] < len(made.table):
         rest = [f"{count(states[name])} {name}" for name in ("infeasible", "failed") if states[name]]

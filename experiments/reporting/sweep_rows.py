@@ -11,7 +11,6 @@ import pandas as pd
 from experiments.reporting import heat
 from experiments.reporting.pareto import front
 from experiments.reporting.point_table import (
-    MAIN,
     Measure,
     unit_note,
     value_text,
@@ -179,7 +178,7 @@ def exact(made: View) -> bool:
 
 def point_rows(made: View) -> dict[str, Any]:
     """The table of points: columns (name, words or not, what it means), and the cells of each row."""
-    found = [measure for measure in made.measures if measure.column in MAIN]
+    found = made.listed
     columns = [(made.noun, "number", "its number in results.parquet")]
     columns += [(key, "word" if made.table[key].dtype.kind not in "iufb" else "number", "") for key in made.keys]
     columns += [("status", "word", unit_note("status"))]

@@ -16,6 +16,7 @@ from experiments.reporting.point_table import (
     Factor,
     Measure,
     factors,
+    listed,
     measures,
     swept_keys,
     varying,
@@ -30,7 +31,8 @@ class View:
     """A table of points and what is worked out of it once.
 
     table: all points; noun: what a point is called ("point" or "run"); about: where it comes from, or None;
-    shown: (points,) bool, which are on the page.
+    shown: (points,) bool, which are on the page; measures: results known at a point that is done; listed: those of the
+    table of points.
     """
 
     table: pd.DataFrame
@@ -39,6 +41,7 @@ class View:
     keys: list[str]
     factors: list[Factor]
     measures: list[Measure]
+    listed: list[Measure]
     varying: list[Measure]
     shown: np.ndarray
     shares: dict[str, sensitivity.Shares] = field(default_factory=dict)
@@ -71,6 +74,7 @@ def view(table: pd.DataFrame, about: Mapping[str, Any] | None = None, noun: str 
         keys=swept_keys(table),
         factors=factors(table),
         measures=found,
+        listed=listed(table),
         varying=varying(found, table),
         shown=np.ones(len(table), dtype=bool),
     )

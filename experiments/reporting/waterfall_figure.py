@@ -52,6 +52,21 @@ def rows(lost: Lost, decimals: int) -> list[list[str]]:
     ]
 
 
+def keys(lost: Lost) -> list[list[str]]:
+    """The keys of the record behind the cells of `rows`, "" where there is none."""
+    alone = {row["key"] for row in lost["alone"]}
+    return [
+        [
+            "",
+            "",
+            f"waterfall.steps.{row['key']}.accuracy",
+            "" if row["change"] is None else f"waterfall.steps.{row['key']}.change",
+            f"waterfall.alone.{row['key']}.change" if row["key"] in alone else "",
+        ]
+        for row in lost["steps"]
+    ]
+
+
 def change_text(row: Mapping[str, Any], decimals: int) -> str:
     """A change in points with its interval."""
     if row["change"] is None:
@@ -75,10 +90,9 @@ def sentence(lost: Lost, decimals: int) -> str:
         "error comes on top of those above it, in the order in which a signal meets them."
     )
     if lost["alone"]:
-        said += (
-            f" Alone on ideal arrays they lose {points(after, decimals)} points in all, together "
-            f"{points(after + more, decimals)}: the difference is how they interact."
-        )
+        apart, together = points(after, decimals), points(after + more, decimals)
+        said += f" Alone on ideal arrays they come to {apart} points in all, together to {together}"
+        said += "." if apart == together else ": the difference is how they interact."
     return said
 
 

@@ -74,6 +74,8 @@ class Crossbar:
     """Take the offset off digitally, or as the current of a dummy column before the converter."""
     fragment: Count | None = None
     """Rows that share a sign in a column, for encoding = "polarised"; default: 8."""
+    fragment_order: Literal["W", "H", "C"] = "W"
+    """What runs fastest along a fragment of a convolution: kernel width, kernel height or channels."""
     input_bits: Count | Literal["ideal"] = 8
     """Resolution of an input; ideal: the exact real value."""
     dac_bits: Count = 1

@@ -52,6 +52,8 @@ class Prune:
     """Consecutive weights of a filter that must have one sign (a fragment)."""
     polarised_order: Literal["W", "H", "C"] | None = None
     """What runs fastest along a fragment: kernel width (the default), kernel height or channels."""
+    polarised_rule: Literal["energy", "sum"] | None = None
+    """Which sign a fragment gets: that of the larger energy, the exact projection (the default), or that of its sum."""
     polarised_refresh: Count | None = None
     """Updates of the copies between two choices of the fragments' signs; default: 1."""
 
@@ -94,11 +96,29 @@ class Budget:
 
 
 @section
+class Gates:
+    """What joint pruning of weights and architecture keeps, for method = "gates"."""
+
+    weights: Keep = 1.0
+    """Weights that stay."""
+    gates: Keep = 1.0
+    """Gates that stay open: kernels of a convolution, outputs of a linear layer."""
+
+
+Effect = Literal["mismatch", "stuck", "drift", "read_noise", "wires", "adc", "dac"]
+"""What arrays do to a product, part by part."""
+
+
+@section
 class Compress:
     """Hardware-aware ADMM: pruning to crossbar-shaped groups and quantisation to the device's levels."""
 
     start: str | None = None
     """Folder of a finished run whose compressed network to go on from: its weights, and what it has pruned stays so."""
+    method: Literal["admm", "gates", "parents"] = "admm"
+    """admm: the sets of [compress.prune] and [compress.budget]; gates: weights and whole kernels or neurons together by
+    gates in {0, 1} (Lee and Lee 2022), then retraining and levels by ADMM; parents: ever fewer groups, each time from
+    the best of several parents (Ye et al. 2018)."""
     order: Literal["joint", "sequential", "quantise-first"] = "joint"
     """joint: both copies at once (Yuan et al. 2019); sequential: prune first, then quantise what is left;
     quantise-first: the other way round, pruning with the weights on their levels."""
@@ -171,6 +191,28 @@ class Compress:
     """Default: that of [train]."""
     rank: Literal["norm", "gain"] = "norm"
     """What stays: groups of largest norm (Yuan et al. 2019), or those that gain most once they stand on levels."""
+    gates: dict[str, Gates] = field(default_factory=dict)
+    """For method = "gates", by layer name: [compress.gates.conv2]; "*" alone: numbers for all layers together."""
+    gates_epochs: Count | None = None
+    """Epochs with gates; default: 10."""
+    gates_rho: Positive | None = None
+    """Their penalty; default: 1.5e-3."""
+    gates_alpha: NonNegative | None = None
+    """Their decay of the weights; default: 5e-4."""
+    gates_lr: Positive | None = None
+    """Their learning rate, of SGD with momentum 0.9; default: 0.01."""
+    rates: tuple[Annotated[float, Strict(), Field(gt=1, allow_inf_nan=False)], ...] | None = None
+    """For method = "parents": rising reductions, the last one that of the sets; a rate r leaves last / r times as
+    many groups."""
+    parents: Count | None = None
+    """Partly pruned networks that the next rate may start from; default: 3."""
+    train_on: tuple[Effect, ...] = ()
+    """What masked stages train on: the mismatch, stuck cells and drift of the device, its read_noise (telegraph noise
+    too), the wires, the converters (adc) and the drivers with their input codes (dac). Default: none of it."""
+    train_chips: Literal["step", "epoch"] | None = None
+    """How often training goes on to another chip: at every step (the default) or every epoch."""
+    stuck_map: str | None = None
+    """A file with the stuck cells of the one chip that is trained for (CSV: layer, group, row, col, value)."""
     prune: dict[str, Prune] = field(default_factory=dict)
     """What to keep, by layer name or pattern: [compress.prune.conv2], ["compress.prune.features.*"]."""
     budget: dict[str, Budget] = field(default_factory=dict)

@@ -74,7 +74,8 @@ def check(root: Path) -> None:
     if not root.is_dir():
         raise UserError(f"{str(root)!r} is a file; give the folder that it is in.")
     try:
-        next(iter(os.scandir(root)), None)
+        with os.scandir(root):
+            pass
     except OSError as error:
         raise UserError(f"The folder {str(root)!r} cannot be read: {error.strerror or error}.") from None
 
@@ -121,7 +122,8 @@ class Folder:
         if depth >= DEPTH or (folder / "store.json").is_file():
             return
         try:
-            inside = sorted(item.path for item in os.scandir(folder) if item.is_dir(follow_symlinks=False))
+            with os.scandir(folder) as items:
+                inside = sorted(item.path for item in items if item.is_dir(follow_symlinks=False))
         except OSError:
             return
         for name in inside:

@@ -39,7 +39,7 @@ RESULTS: dict[str, tuple[str, str]] = {
 """Name → (unit, meaning), in the order of the table."""
 
 BOOKKEEPING: dict[str, tuple[str, str]] = {
-    "cached": ("", "nothing had to be computed for this point"),
+    "cached": ("", "nothing had to be computed for this point, not even its price"),
     "attempts": ("", "times that the point was tried, lost workers included"),
     "seconds": ("s", "spent on it by its own job"),
     "host": ("", "machine that did it"),

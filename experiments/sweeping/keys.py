@@ -6,9 +6,11 @@ by reasoning, stage by stage (docs/sweeps.md has the table), and a test holds ev
 - dense: the network, its data, [train], the seed, the batch that accuracies are measured with, and whether samples are
   held out for an accuracy floor;
 - compressed: dense, the compression plan (constraints, levels of the array, schedule) and its batch size, purification
-  with its calibration images; with a hardware target, that target and all that options are priced with: the arrays,
-  the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and for power the
-  frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size only;
+  with its calibration images; with compress.train_on, all that placing and simulating read of the imperfections that it
+  names; the content of compress.stuck_map; with a hardware target, that target and all that options are priced with:
+  the arrays, the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and
+  for power the frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size
+  only;
 - placement: compressed, whether its weights may snap to other levels, the shape of the arrays, how weights stand on
   cells, nominal conductances, wires, how inputs are driven, whether there are converters and how their range is found
   (and by which of them, where each has its own), the calibration images;
@@ -35,8 +37,9 @@ from pydantic import TypeAdapter
 from admm import Plan
 from admm.constraints import Budget, Option
 from crossbar import ArraySpec
-from experiments import data
-from experiments.config import Config, Simulate
+from experiments import data, hardware_loop
+from experiments.config import Compress, Config, Simulate
+from experiments.plans import compression_plan
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
 from experiments.setup import (
@@ -44,20 +47,21 @@ from experiments.setup import (
     array_spec,
     asked_target,
     baseline_spec,
-    compression_plan,
     device,
     network_files,
     read_conditions,
     start_digest,
+    stuck_input,
 )
 from hwmodels import Device, Library
+from mapping import Conditions
 
 T = TypeVar("T")
 
 Stage = Literal["dense", "compressed", "baseline", "placement", "chips", "cost"]
 STAGES: tuple[Stage, ...] = ("dense", "compressed", "baseline", "placement", "chips", "cost")
 
-REVISIONS: dict[Stage, int] = {"dense": 1, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
+REVISIONS: dict[Stage, int] = {"dense": 2, "compressed": 1, "baseline": 1, "placement": 1, "chips": 1, "cost": 1}
 """Grows when a stage comes to give something else for the same values, so that old entries are not taken for new."""
 
 _TEXT = ("name", "technology", "description", "sources", "unverified")
@@ -65,16 +69,16 @@ _TEXT = ("name", "technology", "description", "sources", "unverified")
 
 _PLACED_FIELDS = (
     "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_subtraction", "pair_layout",
-    "offset_correction", "fragment", "input_bits", "dac_bits", "signed_inputs", "input_range", "input_percentile",
-    "input_full_scale", "r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm", "both_ends",
-    "unused_rows", "wire_model",
+    "offset_correction", "fragment", "fragment_order", "input_bits", "dac_bits", "signed_inputs", "input_range",
+    "input_percentile", "input_full_scale", "r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm",
+    "both_ends", "unused_rows", "wire_model",
 )  # fmt: skip
 """Fields of an array that placing and calibrating read as they are."""
 _RANGE_FIELDS = ("adc_range", "adc_percentile", "adc_range_per")
 """Those that they read where there are converters."""
 _LEVEL_FIELDS = (
     "rows", "cols", "encoding", "slices", "slice_bits", "slice_layout", "idle", "pair_layout", "offset_correction",
-    "fragment",
+    "fragment", "fragment_order",
 )  # fmt: skip
 """Those that a compression plan can depend on, beside the conductances."""
 _AIM = Budget(options={"chip": (Option(1, 1, 1.0),)}, limit=1.0)
@@ -169,7 +173,13 @@ class KeyMaker:
     def _compressed(self, config: Config, dense: str, array: ArraySpec, baseline: ArraySpec) -> str:
         return _stage(
             "compressed",
-            {"dense": dense, **self._plan_values(config, array), **self._target_values(config, array, baseline)},
+            {
+                "dense": dense,
+                **self._plan_values(config, array),
+                **_method_values(config.compress),
+                **self._loop_values(config, array),
+                **self._target_values(config, array, baseline),
+            },
         )
 
     def _chips(self, config: Config, placement: str, array: ArraySpec) -> str:
@@ -177,12 +187,7 @@ class KeyMaker:
         chips = {
             "placement": placement,
             "device": self._device_values(array.device),
-            "adc_bits": array.adc_bits,
-            "converter_errors": None
-            if array.adc_errors is None
-            else [asdict(array.adc_errors), array.columns_per_converter],
-            "driver_errors": None if array.dac_errors is None else asdict(array.dac_errors),
-            "conditions": [conditions.t_s, conditions.temperature_k, conditions.read_noise],
+            **_chip_values(array, conditions),
         }
         return _stage("chips", chips)
 
@@ -277,6 +282,23 @@ class KeyMaker:
             values["rate"] = _placement_values(baseline, samples) if rate is None else rate
         return {**values, "priced": prices, "placed": _placement_values(array, samples)}
 
+    def _loop_values(self, config: Config, array: ArraySpec) -> dict[str, Any]:
+        """What hardware in the training loop reads: everything that chips do, as far as training is told of it."""
+        section = config.compress
+        values: dict[str, Any] = {}
+        if section.stuck_map is not None:
+            values["stuck"] = stuck_input(config)
+        if section.train_on:
+            seen = hardware_loop.training_array(section, array)
+            conditions = read_conditions(config, array.device, SILENT)
+            values["loop"] = {
+                **_placement_values(seen, config.simulate.calibration_samples),
+                **_chip_values(seen, hardware_loop.training_conditions(section, conditions)),
+                "device": self._device_values(seen.device),
+                "chips": section.train_chips,
+            }
+        return values
+
     def _device_values(self, cells: Device) -> dict[str, Any]:
         values = self._same("cells", (cells,), lambda: _DEVICE.dump_python(cells, mode="json"))
         return {name: value for name, value in values.items() if name not in _TEXT}
@@ -300,6 +322,29 @@ class KeyMaker:
             if cells.write_verify is None
             else self._same("writing", (cells,), lambda: digest(self._device_values(cells))),
         }
+
+
+def _method_values(section: Compress) -> dict[str, Any]:
+    """What other methods than plain ADMM read of [compress], beside the plan."""
+    if section.method == "parents":
+        return {"parents": [section.parents, section.rates]}
+    if section.method == "gates":
+        gates = {name: [each.weights, each.gates] for name, each in section.gates.items()}
+        return {
+            "gates": [gates, section.gates_epochs, section.gates_rho, section.gates_alpha, section.gates_lr],
+        }
+    return {}
+
+
+def _chip_values(array: ArraySpec, conditions: Conditions) -> dict[str, Any]:
+    """What simulating chips reads of the converters and drivers, and of when and how warm they are read."""
+    errors = array.adc_errors
+    return {
+        "adc_bits": array.adc_bits,
+        "converter_errors": None if errors is None else [asdict(errors), array.columns_per_converter],
+        "driver_errors": None if array.dac_errors is None else asdict(array.dac_errors),
+        "conditions": [conditions.t_s, conditions.temperature_k, conditions.read_noise],
+    }
 
 
 def _flat(section: Any) -> dict[str, Any]:

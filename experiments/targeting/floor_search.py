@@ -120,6 +120,8 @@ class _Search:
                 checkpoint_dir=self._place(number) / "checkpoint",
                 on_epoch=lambda row: task.advance(detail=f"{row['stage']}, epoch {row['epoch']} of {row['epochs']}"),
                 cost=self.cost,
+                wrap=self.setup.wrapper(),
+                stuck=self.setup.stuck,
             )
         made.save(self._place(number))
         accuracy = held_out_accuracy(self.setup, made.model)

@@ -5,12 +5,10 @@ placement is. Costs of layers add up to the chip's: the models have no part that
 fixed frame rate (the asked one, else that of the unpruned baseline). An option is an upper bound of what a placement of
 a network that keeps its rows and columns costs:
 
-- its cells take the energy of weights at g_max and of word lines driven fully in every cycle, since weights and inputs
-  are not known before training;
-- it counts both arrays of every pair, and one that no weight of its sign needs is not built;
-- it counts a converter for each half of a pair, also where their currents are subtracted before one.
-
-Other encodings than pairs on arrays of their own have no such options yet; only weights are counted for them.
+- its cells take the energy of weights at g_max (a flipped column: half of its digits' sum) and of word lines driven
+  fully in every cycle, since weights and inputs are not known before training;
+- it counts both halves of every pair, and one that no weight of its sign needs is not built;
+- of polarised fragments, which are read in turn, it counts as many as the kept rows could fall into.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from torch import Tensor, nn
 
 import hwmodels
@@ -28,8 +25,8 @@ import mapping
 from admm.constraints import Budget
 from crossbar import ArraySpec, LayerShape
 from experiments.pricing import Pricing
+from experiments.targeting.option_tiles import option_tiles
 from experiments.targeting.targets import Kind, Target
-from hwmodels.costs.dense_tiles import Matrix, dense_tiles
 from hwmodels.errors import UserError
 
 
@@ -52,10 +49,10 @@ class ChipCost:
         network: nn.Module, pricing: Pricing, array: ArraySpec, baseline: ArraySpec, calibration: Tensor
     ) -> ChipCost:
         """Measure the layers' shapes and signs with a few inputs; training changes neither."""
-        layers = mapping.place(network, array, calibration).layers
-        rate = pricing.section.frame_rate_hz
+        placed = mapping.place(network, baseline, calibration)  # polarised arrays take no unpruned network
+        layers, rate = placed.layers, pricing.section.frame_rate_hz
         if rate is None:
-            rate = pricing.estimate(mapping.place(network, baseline, calibration).tiles).totals["frame_rate_hz"]
+            rate = pricing.estimate(placed.tiles).totals["frame_rate_hz"]
         return ChipCost(
             pricing=pricing,
             array=array,
@@ -68,10 +65,8 @@ class ChipCost:
         """The budget that ADMM projects on. The last layer keeps all its columns: they are the network's outputs.
 
         measure: see `Budget`. A target without a limit gets the unpruned network's cost.
-        Raises UserError, naming the smallest possible value, for a target that no choice of the options meets, and for
-        arrays whose encoding has no priced options.
+        Raises UserError, naming the smallest possible value, for a target that no choice of the options meets.
         """
-        self._check_encoding(target.kind)
         weights = sum(shape.weights for shape in self.shapes.values())
         budget = Budget.of(
             self.shapes,
@@ -93,14 +88,6 @@ class ChipCost:
             )
         return replace(budget, limit=limit)
 
-    def _check_encoding(self, kind: Kind) -> None:
-        spec = self.array
-        if kind != "reduction" and (spec.encoding != "pair" or spec.pair_layout != "arrays"):
-            raise UserError(
-                f"compress.target = {kind!r} prices pairs of arrays, not crossbar.encoding = {spec.encoding!r} with "
-                f"crossbar.pair_layout = {spec.pair_layout!r}. Take pairs on arrays, or target 'reduction'."
-            )
-
     def _cost(self, name: str, kind: Kind) -> Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]:
         def cost(shape: LayerShape, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
             if kind == "reduction":
@@ -115,7 +102,7 @@ class ChipCost:
         section = self.pricing.section
         replicas = section.replicas.get(name, 1)
         priced = hwmodels.estimate(
-            self._tiles(shape, self.signed[name], rows, cols),
+            option_tiles(shape, self.signed[name], rows, cols, self.array),
             self.pricing.library,
             adc_model=section.adc_model,
             execution=section.execution,
@@ -129,32 +116,3 @@ class ChipCost:
         if kind == "power":
             return (costs.energy * self.rate_hz + costs.leakage).sum(axis=0) * 1e3
         return priced.layers["arrays"].to_numpy(np.float64)
-
-    def _tiles(self, shape: LayerShape, signed: bool, rows: np.ndarray, cols: np.ndarray) -> pd.DataFrame:
-        """Dense tiles as a placement on these arrays would list them, one "layer" an option."""
-        spec, device = self.array, self.array.device
-        idle_s = 0.0 if spec.idle == "open" else device.g_min_s
-        matrices = [
-            Matrix(name=str(number), rows=int(r), cols=int(c), reads_per_inference=shape.positions)
-            for number, (r, c) in enumerate(zip(rows, cols, strict=True))
-        ]
-        table = dense_tiles(
-            matrices,
-            array_rows=spec.rows,
-            array_cols=spec.cols,
-            slices=spec.slices,
-            cell_bits=(device.levels - 1).bit_length(),
-            adc_bits=spec.adc_bits or 0,
-            cols_per_adc=spec.columns_per_converter,
-            slices_share_array=spec.slice_layout == "columns",
-            g_mean_s=(device.g_max_s + idle_s) / 2,
-        )
-        cycles = spec.cycles_per_vector(signed)
-        per_read_j = spec.t_read_s * device.read_voltage_v**2
-        return table.assign(
-            input_cycles=cycles,
-            input_phases=spec.input_phases(signed),
-            dac_bits=0 if spec.input_bits is None else spec.dac_bits,
-            t_read_s=spec.t_read_s,
-            read_energy_j=table["g_sum_s"] * cycles * per_read_j,
-        )

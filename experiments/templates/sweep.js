@@ -252,9 +252,8 @@
 
   const startTable = () => {
     const table = byId("points-table"), body = table.tBodies[0];
-    const main = data.measures.filter((m) => m.main);
-    const names = [data.noun, ...data.keys, "status", ...main.map((m) => m.column)];
-    const values = [data.point, ...data.keys.map((key) => data.swept[key]), data.status, ...main.map((m) => data.results[m.column])];
+    const names = [data.noun, ...data.keys, "status", ...data.listed];
+    const values = [data.point, ...data.keys.map((key) => data.swept[key]), data.status, ...data.listed.map((column) => data.results[column])];
     const words = (row) => [...row.cells].map((cell) => cell.textContent.toLowerCase()).join("\n");
     const rows = [...body.rows].map((row, place) => ({ row, place, text: words(row) }));
     const heads = [...table.tHead.rows[0].cells];

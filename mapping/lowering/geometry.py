@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -111,15 +112,21 @@ class Geometry:
 
     def output_size(self, x: Tensor) -> tuple[int, ...]:
         """Sizes of a convolution's output along the kernel's axes, for input x (…, channels, *sizes)."""
-        sizes = []
-        for axis, size in enumerate(x.shape[-self.axes :]):
-            if self.stuffing:
-                size = (size - 1) * self.stuffing[axis] + 1
-            at = 2 * (self.axes - 1 - axis)
-            span = size + self.padding[at] + self.padding[at + 1]
-            reach = self.dilation[axis] * (self.weight_shape[2 + axis] - 1) + 1
-            sizes.append((span - reach) // self.stride[axis] + 1)
-        return tuple(sizes)
+        steps = self._steps
+        return tuple(
+            [
+                ((size - 1) * stuffing + rest) // stride + 1
+                for size, (stuffing, rest, stride) in zip(x.shape[-len(steps) :], steps, strict=True)
+            ]
+        )
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, int, int]]:
+        """Per axis: distance of the pixels, what padding adds less what the kernel reaches beyond its start, stride."""
+        around = [before + after for before, after in zip(self.padding[::2], self.padding[1::2], strict=True)][::-1]
+        reach = [dilation * (size - 1) for dilation, size in zip(self.dilation, self.weight_shape[2:], strict=True)]
+        rest = [more - less for more, less in zip(around, reach, strict=True)]
+        return list(zip(self.stuffing or (1,) * self.axes, rest, self.stride, strict=True))
 
     def vector_count(self, x: Tensor) -> int:
         """Input vectors that one call with input x drives."""
@@ -145,9 +152,11 @@ class Geometry:
 
         def places(*axes: tuple[int, int]) -> Tensor:
             """Sums of size and stride pairs, in C order."""
-            total = torch.zeros(1, dtype=torch.int64, device=x.device)
-            for size, stride in axes:
-                total = (total[:, None] + torch.arange(size, device=x.device) * stride).flatten()
+            (size, stride), *others = axes
+            total = torch.arange(size, device=x.device) * stride
+            for size, stride in others:
+                if size != 1:
+                    total = (total[:, None] + torch.arange(size, device=x.device) * stride).flatten()
             return total
 
         moved = [step * stride for step, stride in zip(steps, self.stride, strict=True)]

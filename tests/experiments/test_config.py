@@ -9,7 +9,8 @@ from admm.constraints import Polarised
 from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
 from experiments.config import Config, Crossbar
-from experiments.setup import array_spec, baseline_spec, compression_plan, device
+from experiments.plans import compression_plan
+from experiments.setup import array_spec, baseline_spec, device
 from hwmodels import Device
 from hwmodels.errors import UserError
 

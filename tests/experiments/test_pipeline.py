@@ -95,15 +95,19 @@ def test_where_accuracy_is_lost_starts_at_the_trained_network_and_ends_at_the_ch
 
 def test_the_waterfall_can_be_smaller_or_left_out(finished, tmp_path):
     path, out, record = finished
-    for flags in (["--report.waterfall-samples", "50", "--report.waterfall-chips", "1"], ["--report.no-waterfall"]):
-        folder = tmp_path / flags[0].rpartition(".")[2]
+    loaded = configuration.load(path)
+    for changes in ({"waterfall_samples": 50, "waterfall_chips": 1}, {"waterfall": False}):
+        folder = tmp_path / str(len(changes))
         shutil.copytree(out, folder)
-        for name in ("run.json", "config.toml", "result.json", "state/waterfall.json"):
-            (folder / name).unlink()  # as if these flags had been given from the start
-        assert cli.command(["run", str(path), "--out", str(folder), "--quiet", *flags]) == 0
-        made = json.loads((folder / "result.json").read_text())
+        config = replace(loaded, report=replace(loaded.report, **changes))
+        # As if the keys had been there from the start: the stages before are kept.
+        identity = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(identity | {"digest": config.digest()}))
+        for name in ("result.json", "state/waterfall.json"):
+            (folder / name).unlink()
+        made = pipeline.run(config, folder, name="small", command="", progress=SILENT)
         assert made["accuracy"] == record["accuracy"]
-        if flags[0] == "--report.no-waterfall":
+        if not config.report.waterfall:
             assert "waterfall" not in made
             continue
         jsonschema.Draft202012Validator(report.schema()).validate(made)
@@ -118,6 +122,24 @@ def test_the_waterfall_can_be_smaller_or_left_out(finished, tmp_path):
         network = Compressed.load(folder / "state" / "compressed", _network()).model
         chip = mapping.CrossbarNetwork(placed, seed=device_seed(3, 0), network=network)
         assert own["steps"][-1]["accuracy"] == training.accuracy(chip, setup.batches("test"))
+
+
+@pytest.mark.parametrize(("crossbar", "keys"), [("adc_bits = 4", ["map", "adc"]), ('adc_bits = "ideal"', ["map"])])
+def test_a_chip_without_errors_of_its_own_loses_to_its_converters_alone(tmp_path, crossbar, keys):
+    """Nothing is drawn, so every chip is the same one, and one of a case is enough."""
+    path = tmp_path / "c.toml"
+    text = SMALL.replace('preset = "yuan2019"\nstuck_at_lrs = 0.002', 'preset = "ideal"')
+    path.write_text(text.replace("cols = 32\n", f"cols = 32\n{crossbar}\n"))
+    config = configuration.load(path)
+    setup = prepare(config, "c", SILENT)
+    placement = mapping.place(setup.network, setup.array, setup.calibration)
+    with RunFolder(tmp_path / "out", config, "c", {}) as folder:
+        chips = pipeline._simulate(setup, folder, placement, SILENT)
+        before = {"dense": 0.5, "pruned": 0.5, "quantised": 0.5}
+        lost = pipeline._waterfall(setup, folder, placement, setup.network, before, chips, SILENT)
+    assert [row["key"] for row in lost["steps"][3:]] == keys
+    assert lost["steps"][-1]["accuracies"] == [chip["accuracy"] for chip in chips]
+    assert lost["steps"][-1]["accuracy"] == chips[0]["accuracy"] == chips[1]["accuracy"]
 
 
 def test_no_constraint_is_violated(finished):
@@ -203,7 +225,7 @@ def test_weights_left_free_are_tested_as_they_stand_on_arrays(tmp_path):
     placed = mapping.Placement.load(tmp_path / "out" / "placement").reference(network)
     test = data.load("digits", seed=3, train_limit=300, test_limit=120).batches("test", 256)
     assert record["accuracy"]["quantised"] == training.accuracy(placed, test)
-    assert any("snapped to the levels" in warning for warning in record["warnings"])
+    assert any("snapped to them" in warning for warning in record["warnings"])
     assert record["levels_violations"] == 0
 
 

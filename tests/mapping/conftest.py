@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from crossbar import ArraySpec
+from crossbar.tiling import row_places
 from hwmodels import Device
 
 
@@ -68,16 +69,17 @@ def rng():
 def polarised():
     """A copy of a network whose weights have one sign in every fragment of rows of a column, as FORMS trains them."""
 
-    def made(network, fragment):
+    def made(network, fragment, order="W"):
         network = copy.deepcopy(network)
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                weight = module.weight.detach().flatten(1)
+                places = torch.from_numpy(row_places(module.weight.shape, order))
+                weight = module.weight.detach().flatten(1)[:, places.argsort()].clone()
                 for start in range(0, weight.shape[1], fragment):
                     part = weight[:, start : start + fragment]
                     part.copy_(part.abs() * torch.where(part.sum(dim=1, keepdim=True) < 0, -1.0, 1.0))
                 with torch.no_grad():
-                    module.weight.copy_(weight.view_as(module.weight))
+                    module.weight.copy_(weight[:, places].view_as(module.weight))
         return network
 
     return made

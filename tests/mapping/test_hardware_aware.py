@@ -42,6 +42,31 @@ def test_gradients_without_rounding_are_those_of_the_network(network, images, id
         assert torch.allclose(hardware[name], expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()) + 1e-6), name
 
 
+@pytest.mark.parametrize("kind", ["transposed", "recurrent"])
+def test_gradients_reach_the_weights_of_every_layer_type(ideal, kind):
+    torch.manual_seed(0)
+    array = ideal.with_(device=ideal.device.with_(levels=2048), slices=1)
+    layers = (nn.Conv1d(2, 4, 3, groups=2), nn.Tanh(), nn.ConvTranspose1d(4, 3, 3, stride=2, output_padding=1))
+    net = nn.Sequential(*layers) if kind == "transposed" else mapping.prepare(nn.GRU(2, 3, batch_first=True))
+    x = torch.randn(2, 2, 6) if kind == "transposed" else torch.randn(3, 5, 2)
+    net = mapping.place(net, array, x).reference()
+
+    def gradients(module):
+        y = module(x)
+        net.zero_grad()
+        (y[0] if isinstance(y, tuple) else y).square().sum().backward()
+        return [parameter.grad.clone() for parameter in net.parameters()]
+
+    found, wanted = gradients(wrap(net, array, x).eval()), gradients(net)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+def test_a_recurrent_layer_is_prepared_before_it_is_wrapped(ideal):
+    with pytest.raises(UserError, match=r"'0' is a GRU, which holds several matrices; wrap mapping.prepare\(model\)"):
+        wrap(nn.Sequential(nn.GRU(2, 3)), ideal, torch.randn(5, 1, 2))
+
+
 def test_a_training_call_is_a_new_chip_and_an_evaluation_call_is_not(network, images, spec):
     aware = wrap(network, spec.with_(device=Device.load("yuan2019")), images)
     network.eval()
@@ -123,3 +148,30 @@ def test_training_on_noisy_arrays_helps_on_noisy_arrays():
     _train(wrap(retrained, array, x, seed=1), x, target, 240, 5e-3)
     before, after = accuracy(without), accuracy(retrained)
     assert after > before + 0.02
+
+
+@pytest.mark.parametrize("encoding", ["flipped", "offset"])
+def test_the_digital_signs_follow_the_weights(network, images, ideal, encoding):
+    """Flipped columns flip anew when weights change; what is read is the network of the new weights."""
+    array = ideal.with_(encoding=encoding, idle="hrs")
+    aware = wrap(network, array, images, calibrate_every=None).eval()
+    with torch.no_grad():
+        for name in aware.placement.layers:
+            network.get_submodule(name).weight.neg_()
+        expected = mapping.place(network, array, images).reference()(images)
+        scale = float(expected.abs().max())
+        assert torch.allclose(aware(images), expected, atol=0.15 * scale)
+
+
+def test_read_noise_is_drawn_anew_at_every_call(network, images, ideal):
+    noisy = Device.load("yuan2019").scaled_error(0).with_(read_noise=Device.load("neurram").read_noise)
+    aware = wrap(network, ideal.with_(device=noisy), images)
+    still = wrap(network, ideal.with_(device=noisy), images, conditions=mapping.Conditions(read_noise=False))
+    network.eval()
+    with torch.no_grad():
+        for each in (aware, still):
+            each.training = True
+        assert not torch.equal(aware(images), aware(images))
+        assert torch.equal(still(images), still(images))
+    aware(images).sum().backward()
+    assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in network.parameters())

@@ -473,3 +473,22 @@ def test_the_description_says_what_runs_where(images, spec):
     assert table.loc["1", "operations"] == "relu 144"
     assert table.attrs["macs_on_arrays"] == 1
     assert table.attrs["notes"] == ["Layer '3': 0 filters, 36 input channels, 108 weights freed across layers."]
+
+
+MEMORY = """
+import resource, torch, mapping
+from crossbar import ArraySpec
+from experiments.networks import resnet18
+images = torch.rand(8, 3, 32, 32)
+array = ArraySpec(rows=128, cols=128, device="hfox", input_bits=8, adc_bits=8)
+placement = mapping.place(resnet18(3, 10, 32), array, images)
+with torch.no_grad():
+    mapping.CrossbarNetwork(placement)(images[:2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_resnet_18_needs_less_than_two_gigabytes():
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert int(run.stdout) * 1024 < 2e9

@@ -1,5 +1,6 @@
 """Every encoding ends in strips that give the same network, and that see what really stands on the cells."""
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 import mapping
+from admm.constraints import Polarised
 from crossbar.converters import Converter
 from hwmodels import Device
 from hwmodels.errors import UserError
@@ -26,6 +28,8 @@ ENCODINGS = {
             "all on columns": {"pair_layout": "columns", "slice_layout": "columns", "slice_bits": (2, 1)},
             "uneven slices": {"slice_bits": (3, 3, 2), "pair_subtraction": "analog"},
             "polarised": {"encoding": "polarised", "fragment": 3, "slices": 2},
+            "polarised in C order": {"encoding": "polarised", "fragment": 2, "fragment_order": "C"},
+            "polarised in H order": {"encoding": "polarised", "fragment": 3, "fragment_order": "H", "slices": 2},
             "polarised on columns": {"encoding": "polarised", "fragment": 4, "slices": 2, "slice_layout": "columns"},
         }.items(),
         BOTH,
@@ -79,7 +83,8 @@ def _spec(ideal, fields):
 
 
 def _network(network, polarised, fields):
-    return polarised(network, fields["fragment"]) if "fragment" in fields else network
+    order = fields.get("fragment_order", "W")
+    return polarised(network, fields["fragment"], order) if "fragment" in fields else network
 
 
 def test_ideal_arrays_equal_the_quantised_network(network, polarised, images, ideal, fields):
@@ -91,6 +96,29 @@ def test_ideal_arrays_equal_the_quantised_network(network, polarised, images, id
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
     for layer in placement.layers.values():
         assert torch.equal(layer.weights(), layer.weights_from_cells(spec))
+
+
+def test_a_network_polarised_in_one_order_does_not_fit_another(network, polarised, images, ideal):
+    fitting = polarised(network, 3, "H")
+    spec = ideal.with_(encoding="polarised", fragment=3)
+    mapping.place(fitting, spec.with_(fragment_order="H"), images)
+    with pytest.raises(UserError, match="hold weights of both signs"):
+        mapping.place(fitting, spec, images)
+
+
+def test_fragments_are_what_compression_polarises(network, images, ideal):
+    """Sets of compression and fragments of arrays are the same ones, whatever the order and the sign rule."""
+    for order, rule in itertools.product("WHC", ("energy", "sum")):
+        projected = copy.deepcopy(network)
+        for name in ("0", "3"):
+            module = projected.get_submodule(name)
+            module.weight.data = Polarised(4, order, rule=rule).project(module.weight, getattr(module, "groups", 1))
+        spec = ideal.with_(encoding="polarised", fragment=4, fragment_order=order)
+        placement = mapping.place(projected, spec, images)
+        for name, layer in placement.layers.items():
+            assert torch.equal(layer.weights() != 0, projected.get_submodule(name).weight != 0)
+            assert torch.equal(layer.weights(), layer.weights_from_cells(spec))
+            assert sum(tile.rows.size * tile.cols.size for tile in layer.tiles) >= int(layer.live.sum())
 
 
 def test_a_converter_with_the_needed_bits_is_as_good_as_none(network, polarised, images, quiet_device, spec, fields):

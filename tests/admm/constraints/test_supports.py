@@ -15,7 +15,9 @@ from admm.constraints import (
     ArrayRow,
     ColumnBalanced,
     Filter,
+    Joint,
     Kernel,
+    Levels,
     Pattern,
     Polarised,
     Unstructured,
@@ -152,6 +154,23 @@ def test_one_weight_too_many_is_seen(name):
     w = constraint.project(torch.randn(4, 4, 2, 2, generator=torch.Generator().manual_seed(0)))
     w[tuple((w == 0).nonzero()[0])] = 1e-30
     assert not constraint.holds(w)
+
+
+def test_the_sum_of_a_fragment_decides_where_the_rule_says_so():
+    w = torch.tensor([[3.0, -1.0, -1.0, -1.5, 0.5, -0.5]])  # the sums of both fragments of three: 1 and −1.5
+    by_energy, by_sum = Polarised(3), Polarised(3, rule="sum")
+    assert by_energy.signs(w).tolist() == [[1, 1, 1, -1, -1, -1]]
+    assert by_sum.signs(w).tolist() == [[1, 1, 1, -1, -1, -1]]
+    w = torch.tensor([[3.0, -2.0, -2.0, 1.0, -0.5, -0.5]])  # energies 9 : 8, sum −1; a sum of 0 is plus
+    assert by_energy.signs(w).tolist() == [[1] * 6]
+    assert by_sum.signs(w).tolist() == [[-1, -1, -1, 1, 1, 1]]
+    assert by_sum.project(w).tolist() == [[0.0, -2.0, -2.0, 1.0, 0.0, 0.0]]
+    assert by_sum.holds(by_sum.project(w))
+    assert (w - by_energy.project(w)).norm() < (w - by_sum.project(w)).norm()
+    levels = Levels((-1.0, 1.0), 2.0)
+    assert Joint((by_sum,), levels).solve(w).signs.tolist() == by_sum.signs(w).tolist()
+    assert Joint((by_energy,), levels).exact(w.shape)
+    assert not Joint((by_sum,), levels).exact(w.shape)
 
 
 def test_one_wrong_sign_is_seen():

@@ -95,6 +95,10 @@ def test_the_command_prints_a_plain_tree_into_a_pipe(finished, capsys):
     assert f"The tree adds up to the result's {record['power_mw']['placed']:.12g}." in said
     assert "adc 8 bit" in said
     assert "[Shafiee et al., ISAAC, ISCA 2016" in said
+    # Lines go whole into a pipe, and without blanks at their ends.
+    assert "[crossbar.t_read_s]\n" in said
+    assert max(map(len, said.splitlines())) > 100
+    assert not [line for line in said.splitlines() if line != line.rstrip()]
     assert cli.command(["explain", str(out / "result.json"), "power_mw.placed", "--depth", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
 

@@ -362,7 +362,7 @@ def test_bars_run_from_step_to_step_and_alone_from_zero() -> None:
 def test_the_waterfall_is_told_in_words_and_rows() -> None:
     said = plain(waterfall_figure.sentence(LOST, 1))
     assert "Most is lost to the step “programming error”, −2.5 points." in said
-    assert "they lose −4.5 points in all, together −4.5" in said
+    assert "they come to −4.5 points in all, together to −4.5." in said
     rows = [[plain(cell) for cell in row] for row in waterfall_figure.rows(LOST, 1)]
     assert rows[4][2:] == ["95.0 %", "−2.5 (−2.9 to −2.1)", "−2.5 (−2.9 to −2.1)"]
     assert rows[6][4] == "−0.5"

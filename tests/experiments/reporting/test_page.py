@@ -22,3 +22,18 @@ def test_every_kind_of_pruning_has_its_words():
         "and one sign in every fragment of 8 weights in fc1; 30 filters over all of fc*; 10 % of the weights over "
         "all of the layers)"
     ) in plain(asked(record))
+
+
+def test_gates_levels_by_layer_and_hardware_in_the_loop_are_told():
+    section = {
+        "method": "gates",
+        "gates": {"conv2": {"weights": 0.1, "gates": 8}},
+        "levels": {"fc*": {"kind": "binary"}},
+        "quantise": True,
+        "train_on": ["mismatch", "adc"],
+    }
+    record = {"name": "x", "config": {"compress": section}, "weights": {"kept": 1, "total": 2}}
+    said = plain(asked(record))
+    assert "(keeping 10 % of the weights and 8 gates in conv2)" in said
+    assert "moves the weights that stay to the conductance levels (binary in fc*)." in said
+    assert "Retraining sees of the arrays: mismatch, adc." in said

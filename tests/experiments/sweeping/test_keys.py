@@ -72,6 +72,17 @@ TABLE = {
     "compress.measure": ("share", COMPRESSION),
     "compress.accuracy_floor": (0.9, EVERYTHING),  # it takes its samples from training
     "compress.levels.fc1.kind": ("binary", COMPRESSION),
+    "compress.method": (None, COMPRESSION),  # together with its keys, below
+    "compress.rates": ([3.0, 9.0], COMPRESSION),
+    "compress.parents": (2, COMPRESSION),
+    "compress.gates.fc1.gates": (0.25, COMPRESSION),
+    "compress.gates_epochs": (2, COMPRESSION),
+    "compress.gates_rho": (0.5, COMPRESSION),
+    "compress.gates_alpha": (0.5, COMPRESSION),
+    "compress.gates_lr": (0.5, COMPRESSION),
+    "compress.train_on": (["mismatch"], COMPRESSION),
+    "compress.train_chips": ("epoch", COMPRESSION),
+    "compress.stuck_map": (None, COMPRESSION),  # by content
     "compress.snap": (True, COMPRESSION - {"compressed"}),  # it is read when weights are placed
     "compress.prune.fc1.filter": (8, COMPRESSION),
     "compress.budget.fc*.keep": (0.5, COMPRESSION),
@@ -86,6 +97,7 @@ TABLE = {
     "crossbar.pair_layout": ("columns", PLACING),
     "crossbar.offset_correction": ("analog", PLACING),
     "crossbar.fragment": (4, COMPRESSION),  # the baseline, not pruned to one sign, stands on pairs
+    "crossbar.fragment_order": ("C", COMPRESSION),
     "crossbar.signed_inputs": ("twos_complement", PLACING),
     "crossbar.input_range": (None, PLACING),  # together with its number, below
     "crossbar.input_percentile": (99.0, PLACING),
@@ -128,6 +140,8 @@ TABLE = {
     "simulate.read_noise": (False, CHIPS),
 }
 BASE = Config().resolved()
+PARENTS = {"compress.method": "parents", "compress.rates": [2.0, 4.0]}
+GATES = {"compress.method": "gates", "compress.gates.fc1.weights": 0.5}
 AIM = {"compress.target": "arrays", "compress.limit": 14}
 NEEDS = {
     "compress.quantise": {"compress.prune.fc1.filter": 8},
@@ -140,12 +154,17 @@ NEEDS = {
     "compress.step_ratio": {"compress.steps": 2},
     "compress.quantise_steps": {"compress.order": "sequential"},
     "compress.distill_temperature": {"compress.distill": 0.5},
+    "compress.rates": PARENTS,
+    "compress.parents": PARENTS,
+    **{f"compress.gates{key}": GATES for key in (".fc1.gates", "_epochs", "_rho", "_alpha", "_lr")},
+    "compress.train_chips": {"compress.train_on": ["adc"]},
     "compress.target": AIM,
     "compress.limit": AIM,
     "compress.measure": AIM,
     "compress.accuracy_floor": AIM,
     "crossbar.offset_correction": {"crossbar.encoding": "offset"},
     "crossbar.fragment": {"crossbar.encoding": "polarised"},
+    "crossbar.fragment_order": {"crossbar.encoding": "polarised"},
     "crossbar.input_percentile": {"crossbar.input_range": "percentile", "crossbar.input_percentile": 99.9},
     "crossbar.input_full_scale": {"crossbar.input_range": "fixed", "crossbar.input_full_scale": 1.0},
     "crossbar.adc_percentile": {"crossbar.adc_range": "percentile", "crossbar.adc_percentile": 99.9},
@@ -215,6 +234,32 @@ def test_a_target_is_known_by_its_value_and_a_floor_only_where_it_decides():
     )
 
 
+def test_another_method_is_another_compression():
+    assert changed(PARENTS) == changed(GATES) == COMPRESSION
+
+
+def test_hardware_in_the_loop_ties_compression_to_what_it_sees_of_the_chip():
+    seen = overlaid(BASE, {"compress.train_on": ["mismatch", "adc"]})
+    assert changed({"device.mismatch": 0.5}, seen) == CHIPS | COMPRESSION
+    assert changed({"crossbar.adc_bits": 6}, seen) == CHIPS | COMPRESSION
+    for key, value in (("device.stuck_at_lrs", 0.01), ("simulate.read_noise", False)):
+        assert changed({key: value}, seen) == CHIPS
+    assert changed({"crossbar.r_word_ohm": 1.0}, seen) == PLACING
+    assert changed({"crossbar.r_word_ohm": 1.0}, overlaid(BASE, {"compress.train_on": ["wires"]})) == EVERYTHING - {
+        "dense"
+    }
+
+
+def test_a_map_of_stuck_cells_counts_by_its_content(tmp_path):
+    paths = [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    for path, row in zip(paths, (0, 0, 1), strict=True):
+        path.write_text(f"layer,row,col,value\nfc1,{row},0,1.0\n")
+    base = overlaid(BASE, {"compress.stuck_map": str(paths[0])})
+    assert changed({"compress.stuck_map": str(paths[1])}, base) == NOTHING
+    assert changed({"compress.stuck_map": str(paths[2])}, base) == COMPRESSION
+    assert changed({"compress.stuck_map": str(paths[0])}) == COMPRESSION
+
+
 def test_another_rule_for_the_range_of_inputs_changes_calibration():
     assert changed({"crossbar.input_range": "percentile", "crossbar.input_percentile": 99.0}) == PLACING
 
@@ -262,7 +307,7 @@ def test_weights_count_by_content(tmp_path):
     network = models.build("digits-conv", in_channels=1, classes=10, image_size=8)
     paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
     for path, shift in zip(paths, (0, 0, 1), strict=True):
-        safetensors.torch.save_file({k: v + shift for k, v in network.state_dict().items()}, path)
+        safetensors.torch.save_file({k: (v + shift).contiguous() for k, v in network.state_dict().items()}, path)
     base = overlaid(BASE, {"network.weights": str(paths[0])})
     assert changed({"network.weights": str(paths[1])}, base) == NOTHING
     assert changed({"network.weights": str(paths[2])}, base) == EVERYTHING

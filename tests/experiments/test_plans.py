@@ -25,7 +25,8 @@ from admm.constraints import (
     Unstructured,
 )
 from experiments.config import Budget, Compress, Config, Crossbar, DeviceSection, LevelSet, Prune
-from experiments.setup import array_spec, compression_plan, constraints, level_set
+from experiments.plans import compression_plan, constraints, level_set
+from experiments.setup import array_spec
 from hwmodels.errors import UserError
 
 ARRAY = array_spec(Config(crossbar=Crossbar(rows=64, cols=32)))
