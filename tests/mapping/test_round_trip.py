@@ -1,4 +1,4 @@
-"""Every option of placing, drawn together: no weight lost or doubled, cells give the weights back, the sums are right."""
+"""Every option of placing, drawn together: no weight is lost or doubled, cells give the weights back, sums are right."""
 
 import numpy as np
 import pandas as pd
