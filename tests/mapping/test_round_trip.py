@@ -1,4 +1,4 @@
-"""Every option of placing, drawn together: no weight is lost or doubled, cells give the weights back, sums are right."""
+"""Every option of placing, drawn together: no weight is lost or doubled, and cells give the weights back."""
 
 import numpy as np
 import pandas as pd
