@@ -43,6 +43,9 @@ Memristor crossbar co-design: compress a network with ADMM, place it on crossbar
   estimate PLACEMENT    price a placement or a tile table: [--hardware.library NAME] [--out DIR] and more (--help)
   netlist PLACEMENT --layer NAME --array N
                         one array as a SPICE netlist [--figure FILE] [--check]; without flags: the list
+  diff A B              what differs between two placements, layer by layer [--out FILE]
+  export PLACEMENT --out DIR
+                        target conductances of every array as CSV [--figures: pictures of the chip, too]
   devices [NAME]        the device presets, or one with the source of every number [--figure FILE]
   devices fit DATA --out DEVICE.toml
                         a device file from measured states or readings, with a picture of the fit
@@ -116,6 +119,8 @@ def _dispatch(args: list[str]) -> int:
         "compare": _compare_results,
         "estimate": _estimate,
         "netlist": _netlist,
+        "diff": _diff,
+        "export": _export,
         "devices": _devices,
         "libraries": _libraries,
     }
@@ -229,6 +234,18 @@ def _estimate(args: list[str]) -> int:
     from experiments.commands import estimate_command
 
     return estimate_command.run(args)
+
+
+def _diff(args: list[str]) -> int:
+    from experiments.commands import placement_command
+
+    return placement_command.diff(args)
+
+
+def _export(args: list[str]) -> int:
+    from experiments.commands import placement_command
+
+    return placement_command.export(args)
 
 
 def _netlist(args: list[str]) -> int:

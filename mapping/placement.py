@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -205,6 +206,12 @@ class Placement:
         from mapping import placement_file
 
         placement_file.save(self, folder)
+
+    def export(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write the target conductances of every array as CSV; see `mapping.placement_export`."""
+        from mapping import placement_export
+
+        return placement_export.export(self, folder)
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> Placement:
