@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from admm import Compressed
-from crossbar import ArraySpec
+from crossbar import ArraySpec, to_matrix
 from crossbar.levels import embedding
 from experiments import cautions, waterfall
 from experiments.outcome import Outcome
@@ -153,14 +153,17 @@ def off_grid(layer: LayerPlacement, compressed: Compressed) -> int:
     """Weights of a layer that stand on arrays with another value than compression gave them.
 
     Counted where compression quantised the layer to levels of the arrays; a layer that it left free, or on levels that
-    the arrays lack, has none to miss, and what placing moved there is the layer's snap_error.
+    the arrays lack, has none to miss, and what placing moved there is the layer's snap_error. A weight that placing
+    freed, because nothing ever reads it (`mapping.freeing`), stands on no array.
     """
     grid = compressed.grids.get(layer.name)
     if grid is None or embedding(grid.values, layer.grid.values) is None:
         return 0
     weight = compressed.model.get_submodule(layer.name).weight
     assert isinstance(weight, Tensor)
-    return int((layer.weights() != weight.detach().cpu()).sum())
+    geometry = layer.geometry
+    given = to_matrix(geometry.lowered(weight.detach().cpu()), geometry.groups).numpy()
+    return int((layer.live & (layer.grid.weights(layer.index) != given)).sum())
 
 
 def saved(pair: dict[str, Any]) -> float:

@@ -269,7 +269,7 @@ def test_the_import_path_is_restored_after_a_failure(tmp_path):
 
 
 def state(seed: int = 5) -> dict[str, torch.Tensor]:
-    return dict(build("digits-conv", **DIGITS, seed=seed).state_dict())
+    return {name: value.contiguous() for name, value in build("digits-conv", **DIGITS, seed=seed).state_dict().items()}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -284,7 +284,7 @@ def test_weights_are_loaded(tmp_path, dtype):
 
 def test_batch_normalisation_is_loaded_with_its_counters(tmp_path):
     path = tmp_path / "w.safetensors"
-    saved = dict(build("resnet20", **CIFAR, seed=5).state_dict())
+    saved = {name: value.contiguous() for name, value in build("resnet20", **CIFAR, seed=5).state_dict().items()}
     saved["bn1.num_batches_tracked"] = torch.tensor(17)
     save_file(saved, path)
     assert build("resnet20", **CIFAR, weights=str(path)).state_dict()["bn1.num_batches_tracked"] == 17

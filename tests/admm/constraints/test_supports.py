@@ -279,7 +279,7 @@ def test_impossible_sets_are_refused(make, message):
         (lambda: Pattern(2, 3).mask(torch.ones(1, 1, 2, 2)), r"no library yet\. Take one from trained weights"),
         (lambda: NM(1, 2).mask(torch.ones(4)), r"shape \(4,\) are no matrix"),
         (lambda: ColumnBalanced(2, 1).mask(torch.ones(4, 3), groups=3), "4 filters cannot be split into 3 groups"),
-        (lambda: Polarised(2).mask(torch.ones(2, 1, 2, 2, 2)), "no order W, H or C; two axes at most"),
+        (lambda: Polarised(2).mask(torch.ones(2, 1, 2, 2, 2)), "have no order W, H or C of their weights; two at most"),
         *[
             (lambda c=c, f=f: getattr(c, f)(torch.full((2, 2, 2, 2), float("nan"))), "NaN or infinity")
             for c in SETS.values()

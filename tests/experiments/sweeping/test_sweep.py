@@ -194,14 +194,14 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(finished, tmp_path):
 def test_a_point_that_fails_is_recorded_and_tried_again_on_demand(sweep_file, tmp_path, shared_store, monkeypatch):
     path = sweep_file('[sweep]\n"crossbar.adc_bits" = [5, 6, 8]')
 
-    whole = stages.price
+    whole = stages.simulate_chips
 
-    def price(setup, baseline, placement):
-        if setup.config.crossbar.adc_bits == 6:  # no other test has stored a price of it
+    def simulate(setup, *args):
+        if setup.config.crossbar.adc_bits == 6:  # no other test has stored chips of it
             raise RuntimeError("a capacitor caught fire")
-        return whole(setup, baseline, placement)
+        return whole(setup, *args)
 
-    monkeypatch.setattr(stages, "price", price)
+    monkeypatch.setattr(stages, "simulate_chips", simulate)
     results = swept(path, tmp_path / "out", store=shared_store)
     assert results["status"].tolist() == ["done", "failed", "done"]
     assert results["message"].tolist() == ["", "RuntimeError: a capacitor caught fire", ""]

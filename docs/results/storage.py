@@ -1,0 +1,69 @@
+"""Storage of pruned, quantised networks as the papers count it: `python docs/results/storage.py RUN_FOLDER …`.
+
+A row per run: kept weights × their bits (b bits for 2^b levels), with and without the places of the weights. A place is
+stored as the gap to the kept weight before it, in a fixed number of bits, with a filler weight wherever a gap is too
+long (Han et al., ICLR 2016, section 2). Of each layer the cheapest way counts: gaps along rows or columns, over the
+whole matrix or over its live rows and columns with one bit a row and column that says which these are.
+"""
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mapping import Placement
+
+
+def gap_bits(live: np.ndarray, bits: int) -> tuple[int, int]:
+    """Least total of place and filler bits of one layer, and the gap width that gives it; bits: of one weight."""
+    gaps = np.diff(np.flatnonzero(live.ravel()), prepend=-1) - 1
+    totals = []
+    for width in range(1, 17):
+        fillers = int((gaps // 2**width).sum())  # a filler stands where a gap does not fit its bits
+        totals.append((gaps.size * width + fillers * (width + bits), width))
+    return min(totals)
+
+
+def place_bits(live: np.ndarray, bits: int) -> int:
+    """Bits for the places of one layer; live: (groups, rows, cols)."""
+    found = []
+    for mask in (live, live[:, live.any(axis=(0, 2))][:, :, live.any(axis=(0, 1))]):
+        maps = 0 if mask.shape == live.shape else live.shape[1] + live.shape[2]
+        found += [maps + gap_bits(order, bits)[0] for order in (mask, np.swapaxes(mask, 1, 2))]
+    return min(found)
+
+
+def row(folder: str) -> dict[str, object]:
+    """Sizes of the network of one finished run; 32 bits a weight when dense, biases left out as in the papers."""
+    placement = Placement.load(Path(folder) / "placement")
+    dense = data = places = 0
+    used = []
+    for layer in placement.layers.values():
+        levels = np.unique(layer.index[layer.live]).size
+        bits = max(1, math.ceil(math.log2(levels)))
+        dense += 32 * layer.live.size
+        data += bits * int(layer.live.sum())
+        places += place_bits(layer.live, bits)
+        used.append(bits)
+    return {
+        "run": Path(folder).name,
+        "bits": "/".join(map(str, used)),
+        "data_bytes": round(data / 8, 1),
+        "data_reduction": round(dense / data, 1),
+        "with_index_bytes": round((data + places) / 8, 1),
+        "with_index_reduction": round(dense / (data + places), 1),
+    }
+
+
+def main() -> None:
+    """Print the table of the runs named on the command line."""
+    rows = [row(folder) for folder in sys.argv[1:]]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
