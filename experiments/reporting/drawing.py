@@ -110,9 +110,23 @@ def render(draw: Draw, fmt: str = "svg", width: float = WIDE, *, paper: bool = F
         figure = Figure(figsize=(width, 3.0), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
+        _settle(figure)
         buffer = BytesIO()
         figure.savefig(buffer, format=fmt, dpi=600 if paper else 200, metadata=FORMATS[fmt])
     return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the axes where the layout has put them, to a millionth of the figure.
+
+    The solver of constrained layout orders its unknowns by address, so its last bits are not the same every time.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(value, 6) for value in axes.get_position(original=True).bounds])  # type: ignore[arg-type]
 
 
 def inline(svg: bytes, name: str, label: str) -> str:
