@@ -78,8 +78,8 @@ def index_bits(tiles: tuple[Tile, ...], rows: int, cols: int) -> int:
     """Bits of the tables that say which input drives each word line and which output each column gives.
 
     ⌈log2 rows⌉ a word line and ⌈log2 cols⌉ a column of every tile of a layer's matrix (rows, cols); 0 where every tile
-    takes neighbouring rows and columns, for which a first number and a length do. No price of it is in any library:
-    an assumption that the estimate names.
+    takes neighbouring rows and columns in order, for which a first number and a length do. It is not priced: no
+    component library holds such a table.
     """
     if all(_neighbours(tile.rows) and _neighbours(tile.cols) and tile.in_order for tile in tiles):
         return 0
@@ -88,7 +88,7 @@ def index_bits(tiles: tuple[Tile, ...], rows: int, cols: int) -> int:
 
 
 def _neighbours(lines: np.ndarray) -> bool:
-    return lines.size == 0 or int(lines[-1] - lines[0]) == lines.size - 1
+    return bool((np.diff(lines) == 1).all())
 
 
 _FIRST: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

@@ -23,8 +23,9 @@ LEAST_DISK_GB, LEAST_MEMORY_GB = 1.0, 2.0
 
 def facts() -> dict[str, str]:
     """Versions, threads, GPU, memory and disk, as text."""
-    import numba
     import torch
+    from numba import get_num_threads
+    from numba.np.ufunc.parallel import threading_layer
 
     from hwmodels import numba_threads
 
@@ -37,7 +38,7 @@ def facts() -> dict[str, str]:
         **{name: _version(name) for name in PACKAGES},
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "torch threads": torch_threads,
-        "numba threads": f"{numba.get_num_threads()} of {numba_threads.POOL}, layer {numba.threading_layer()}",
+        "numba threads": f"{get_num_threads()} of {numba_threads.POOL}, layer {threading_layer()}",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none that torch can use",
         "memory": f"{_memory_gb():.1f} GB",
         "disk free here": f"{_disk_gb():.1f} GB",
@@ -93,5 +94,5 @@ def _cache() -> Found:
     kernel = random_kernels.philox4x32
     if not hasattr(kernel, "stats"):
         raise Skip("numba is switched off (NUMBA_DISABLE_JIT)")
-    path = kernel.stats.cache_path
+    path = kernel.stats.cache_path  # type: ignore[attr-defined]  # a compiled kernel, as asked above
     return str(path), "a folder", path is not None, "set NUMBA_CACHE_DIR to a folder that can be written"
