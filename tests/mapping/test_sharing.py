@@ -10,7 +10,6 @@ import mapping
 from hwmodels import estimate
 from hwmodels.errors import UserError
 from mapping.sharing import pack, packing_bound
-from mapping.tile_table import tile_table_reference
 
 
 @pytest.fixture
@@ -100,13 +99,13 @@ def test_groups_of_a_depthwise_convolution_share_arrays(depthwise, ideal):
 
 
 @pytest.mark.parametrize("encoding", ["pair", "offset", "flipped"])
-def test_the_table_of_shared_arrays_is_that_of_their_cells(depthwise, spec, encoding):
+def test_the_table_of_shared_arrays_is_that_of_their_cells(depthwise, spec, encoding, cells_table):
     idle = "open" if encoding == "pair" else "hrs"
     array = spec.with_(
         rows=32, cols=16, encoding=encoding, idle=idle, pair_layout="columns" if encoding == "pair" else "arrays"
     )
     placement = mapping.place(depthwise, array, torch.randn(3, 3, 6, 6), share="network")
-    pd.testing.assert_frame_equal(placement.tiles, tile_table_reference(placement), rtol=1e-12)
+    pd.testing.assert_frame_equal(placement.tiles, cells_table(placement), rtol=1e-12)
     assert placement.arrays < mapping.place(depthwise, array, torch.randn(3, 3, 6, 6)).arrays
 
 
