@@ -78,7 +78,7 @@ def avoid_faults(
         homes = exchanged(placement, maps)
         if homes != (placement.homes or tuple(range(len(homes)))):
             other, rows = _moved(replace(placement, homes=homes), maps, exchange_halves)
-            if (rows["error_after"] ** 2).sum() < (table["error_after"] ** 2).sum() * (1 - 1e-9):
+            if _squares(rows) < _squares(table) * (1 - 1e-9):
                 # What the arrays were before, from the placement as it came.
                 before = table[["faulty_cells", "error_before"]]
                 found, table = other, rows.assign(**before, arrays_moved=_arrays_moved(placement, other))
@@ -160,7 +160,6 @@ def _of_layer(
         after += block.error()
     norm = _norm(layer)
     pairs = list(zip(layer.tiles, tiles, strict=True))
-    crossed = sum(tile.cols.size for tile in tiles if tile.exchanged is not None)
     row = {
         "layer": layer.label,
         "faulty_cells": faulty,
@@ -171,7 +170,7 @@ def _of_layer(
         ),
         "columns_exchanged": sum(int((a.half_signs != b.half_signs).sum()) for a, b in pairs),
         "arrays_moved": 0,
-        "index_bits": index_bits(tuple(tiles), layer.shape.rows, layer.shape.cols) + crossed,
+        "index_bits": index_bits(tuple(tiles), layer.shape.rows, layer.shape.cols),
     }
     return replace(layer, tiles=tuple(tiles)), row
 
@@ -189,6 +188,11 @@ def _by_layer(placement: Placement) -> dict[str, list[Piece]]:
     for piece in placement.pieces():
         pieces[piece.layer.name].append(piece)
     return pieces
+
+
+def _squares(table: pd.DataFrame) -> float:
+    """Σ ‖Δw‖² / ‖w‖² over the layers, after moving."""
+    return float((table["error_after"].to_numpy() ** 2).sum())
 
 
 def _norm(layer: LayerPlacement) -> float:

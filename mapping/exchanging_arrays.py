@@ -79,6 +79,7 @@ class _Faults:
     def __init__(self, spec: ArraySpec, maps: list[np.ndarray | None]) -> None:
         from scipy.sparse import csr_array
 
+        self.arrays = len(maps)
         whole = np.stack([np.zeros((spec.rows, spec.cols), np.int8) if each is None else each for each in maps])
         flat = whole.reshape(len(maps), -1)
         self.shape = (spec.rows, spec.cols)
@@ -93,7 +94,7 @@ class _Faults:
 
         share: (cols,) weight per siemens.
         """
-        total = np.zeros(next(iter(self.maps.values())).shape[0]) if self.maps else np.zeros(1)
+        total = np.zeros(self.arrays)
         for value, faulty in self.maps.items():
             cells = np.zeros(self.shape)
             cells[at] = np.where(g > 0, (value - g) * share, 0.0) ** 2

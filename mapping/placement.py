@@ -17,10 +17,13 @@ from torch import nn
 from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, PairEncoding, from_matrix
 from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
+from mapping.bounds import arrays_bound, layer_bound
 from mapping.folding import Folded, take_out
 from mapping.lowering import Geometry
 from mapping.pieces import Piece, pieces_of
+from mapping.placing import Placing
 from mapping.preparing import prepare
+from mapping.repacking import index_bits
 from mapping.tile_table import tile_table
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
@@ -148,7 +151,8 @@ class Placement:
     freed across layers, or why nothing; network: the original module (its
     biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
     beside the placed weights (biases, normalisation) as they were placed, when loaded; homes: which array of the chip
-    the first, second, … array that the layers fill is (a permutation, `avoid_faults`), () for that very order.
+    the first, second, … array that the layers fill is (a permutation, `avoid_faults`), () for that very order; placing: the
+    choices that it was placed with.
     """
 
     array: ArraySpec
@@ -161,6 +165,7 @@ class Placement:
     network: nn.Module | None = field(default=None, repr=False)
     digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
     homes: tuple[int, ...] = ()
+    placing: Placing = field(default_factory=Placing)
 
     def spec_of(self, layer: LayerPlacement) -> ArraySpec:
         """The arrays that a layer stands on: its own, else the placement's."""
@@ -181,8 +186,17 @@ class Placement:
         return len(set(self.tiles["array"].tolist()))
 
     @property
+    def arrays_bound(self) -> int:
+        """Arrays below which no tiling of these masks can go, see `mapping.bounds`."""
+        return arrays_bound(self)
+
+    @property
     def layer_table(self) -> pd.DataFrame:
-        """A row per layer: its matrix, what survives of it, and the arrays it takes."""
+        """A row per layer: its matrix, what survives of it, and the arrays it takes.
+
+        arrays_bound: what no tiling can go below (`mapping.bounds`); index_bits: of the tables that say which input
+        and output belong to which line (`mapping.repacking`).
+        """
         counts = Counter(layer for layer, _ in set(zip(self.tiles["layer"], self.tiles["array"], strict=True)))
         return pd.DataFrame(
             [
@@ -198,6 +212,8 @@ class Placement:
                     "rows_kept": int(layer.live.any(axis=2).sum()),
                     "cols_kept": int(layer.live.any(axis=1).sum()),
                     "arrays": counts[layer.label],
+                    "arrays_bound": layer_bound(layer, self.spec_of(layer)),
+                    "index_bits": index_bits(layer.tiles, layer.shape.rows, layer.shape.cols),
                     "macs": layer.shape.macs,
                     "input_phases": self.spec_of(layer).input_phases(layer.calibration.signed),
                     "levels_used": layer.levels_used,

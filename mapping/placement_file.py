@@ -1,7 +1,7 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/4`. JSON: the array spec with its device, homes (which array of the chip each is), per layer
-the geometry, matrix shape, calibration and its own array spec where it has one, the SHA-256 of what stands where
+Schema `ohmweave.placement/4`. JSON: the array spec with its device, homes (which array of the chip each is), placing
+(the choices of `mapping.placing.Placing`), per layer the geometry, matrix shape, calibration and its own array spec where it has one, the SHA-256 of what stands where
 (`content_sha256`: level indices, masks, grids and tiles), the digital layers, and the SHA-256 of the tensor file.
 Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
@@ -39,6 +39,7 @@ from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
 from mapping.placement import Calibration, LayerPlacement, Placement
+from mapping.placing import Placing
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
@@ -65,6 +66,7 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
         "folded": placement.folded,
         "notes": placement.notes,
         "homes": placement.homes,
+        "placing": placement.placing.options(),
         "layers": [_layer_head(layer) | {"content_sha256": content_hash(layer)} for layer in placement.layers.values()],
         "digital": [asdict(item) for item in placement.digital],
     }
@@ -104,6 +106,7 @@ def load(folder: str | os.PathLike[str]) -> Placement:
             notes=tuple(head.get("notes", ())),
             digital_state=state,
             homes=_homes(head.get("homes", ())),
+            placing=Placing(**head.get("placing", {})),
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None

@@ -19,6 +19,7 @@ ENCODINGS = [
     {"slices": 2, "slice_layout": "columns"},
     {"pair_layout": "columns", "pair_subtraction": "analog"},
     {"encoding": "offset", "idle": "hrs"},
+    {"encoding": "offset", "idle": "hrs", "offset_correction": "analog"},
     {"encoding": "flipped", "idle": "hrs", "slices": 2},
     {"encoding": "polarised", "fragment": 3},
 ]
