@@ -18,8 +18,8 @@ class Spectrogram:
     """What a log-mel spectrogram is made with.
 
     rate_hz: samples per second [Hz]. window: samples of a frame; hop: samples between the starts of two. bands: on the
-    mel scale from low_hz to high_hz [Hz]; triangle m rises from corner m to m + 1 and falls to m + 2, peak 1. frames: of
-    every spectrogram: sounds are cut at the end or followed by silence. floor_db: what lies so far below the loudest
+    mel scale from low_hz to high_hz [Hz]; triangle m rises from corner m to m + 1 and falls to m + 2, peak 1. frames:
+    of every spectrogram: sounds are cut at the end or followed by silence. floor_db: what lies so far below the loudest
     band, and silence, is 0; the loudest band is 1.
     """
 

@@ -235,7 +235,7 @@ class KeyMaker:
             "seed": config.seed,
             "network": config.network.name,
             "files": self._once("files", _flat(config.network), lambda: network_files(config)),
-            "data": [section.name, section.train_limit, section.test_limit],
+            "data": [section.name, section.train_limit, section.test_limit, section.held_out],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
             "test_batch": config.simulate.batch_size,
