@@ -105,9 +105,14 @@ class VisionTransformer(nn.Module):
         return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
 
 
-def vit_tiny(in_channels: int, classes: int, image_size: ImageSize) -> VisionTransformer:
-    """A vision transformer for small images: 4×4 patches, 4 blocks of width 64, 4 heads; 132 736 weights on MNIST.
+def vit_tiny_4(in_channels: int, classes: int, image_size: ImageSize) -> VisionTransformer:
+    """A vision transformer for small images: patches of 4 × 4 pixels, 4 blocks of width 64, 4 heads; 132 736 weights.
 
-    49 tokens at 28 × 28 pixels, 64 at 32 × 32.
+    For one channel and 10 classes; 49 tokens at 28 × 28 pixels, 64 at 32 × 32.
     """
-    return VisionTransformer("vit-tiny", 4, 64, 4, 4, in_channels, classes, image_size)
+    return VisionTransformer("vit-tiny-4", 4, 64, 4, 4, in_channels, classes, image_size)
+
+
+def vit_tiny_7(in_channels: int, classes: int, image_size: ImageSize) -> VisionTransformer:
+    """`vit_tiny_4` with patches of 7 × 7 pixels: 16 tokens at 28 × 28 pixels, a third of the work; 134 848 weights."""
+    return VisionTransformer("vit-tiny-7", 7, 64, 4, 4, in_channels, classes, image_size)
