@@ -70,7 +70,9 @@ def read_wav(raw: bytes, where: str) -> np.ndarray:
             kind = (sound.getframerate(), sound.getnchannels(), 8 * sound.getsampwidth())
             promised, content = sound.getnframes(), sound.readframes(sound.getnframes())
     except (wave.Error, EOFError) as error:
-        raise UserError(f"{where} is cut short or no WAV file ({error or 'it ends early'}); fetch it again.") from error
+        raise UserError(
+            f"{where} is cut short or no WAV file ({str(error) or 'it ends early'}); fetch it again."
+        ) from error
     if kind != (FEATURES.rate_hz, 1, 16):
         raise UserError(
             f"{where} has {kind[0]} Hz, {kind[1]} channels, {kind[2]} bits; FSDD has {FEATURES.rate_hz} Hz, 1 channel, "

@@ -9,6 +9,7 @@ loudest one of the sound, so that how loud it was recorded does not matter.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,6 +42,7 @@ class Spectrogram:
         """Corners of the triangles [Hz], (bands + 2,), ascending; band m is centred on corner m + 1."""
         return hertz(np.linspace(mel(self.low_hz), mel(self.high_hz), self.bands + 2))
 
+    @cached_property
     def filters(self) -> np.ndarray:
         """Weights of the bands, (bands, window // 2 + 1), in 0 … 1."""
         corners, bins = self.corners_hz(), np.fft.rfftfreq(self.window, 1 / self.rate_hz)
@@ -57,7 +59,7 @@ class Spectrogram:
 
     def log_mel(self, sound: np.ndarray) -> np.ndarray:
         """The spectrogram of a sound (samples,): float32 (bands, frames) in 0 … 1, 1 its loudest band."""
-        collected = self.power(sound) @ self.filters().T
+        collected = self.power(sound) @ self.filters.T
         loudest = collected.max()
         if not loudest > 0:
             return np.zeros((self.bands, self.frames), dtype=np.float32)
