@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from experiments.networks import DigitsConv, LeNet5, resnet18, resnet20, vgg8, vgg16
-from experiments.sequence_networks import ImageSize, SpeechGRU, sides, vit_tiny_4, vit_tiny_7
+from experiments.sequence_networks import ImageSize, SpeechGRU, sides, vit_tiny_2, vit_tiny_4, vit_tiny_7
 from hwmodels.errors import UserError, suggestion, unknown
 from mapping.rewriting import rewritable, rewritten
 
@@ -35,6 +35,7 @@ _SQUARE: dict[str, Callable[[int, int, int], nn.Module]] = {
 """in_channels, classes, pixels each way of a square image -> network."""
 _ANY_SIZE: dict[str, Callable[[int, int, ImageSize], nn.Module]] = {
     "speech-gru": SpeechGRU,
+    "vit-tiny-2": vit_tiny_2,
     "vit-tiny-4": vit_tiny_4,
     "vit-tiny-7": vit_tiny_7,
 }

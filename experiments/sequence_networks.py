@@ -105,6 +105,11 @@ class VisionTransformer(nn.Module):
         return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
 
 
+def vit_tiny_2(in_channels: int, classes: int, image_size: ImageSize) -> VisionTransformer:
+    """`vit_tiny_4` with patches of 2 × 2 pixels, for very small images: 16 tokens at 8 × 8 pixels; 131 968 weights."""
+    return VisionTransformer("vit-tiny-2", 2, 64, 4, 4, in_channels, classes, image_size)
+
+
 def vit_tiny_4(in_channels: int, classes: int, image_size: ImageSize) -> VisionTransformer:
     """A vision transformer for small images: patches of 4 × 4 pixels, 4 blocks of width 64, 4 heads; 132 736 weights.
 

@@ -38,6 +38,7 @@ def vit(patch: int) -> dict[str, int]:
     ("name", "size", "layers", "total"),
     [
         ("speech-gru", SPEECH, GRU, 65_792),
+        ("vit-tiny-2", MNIST, vit(2), 131_968),
         ("vit-tiny-4", MNIST, vit(4), 132_736),
         ("vit-tiny-7", MNIST, vit(7), 134_848),
     ],
