@@ -102,7 +102,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         config.network.name,
         in_channels=dataset.channels,
         classes=dataset.classes,
-        image_size=dataset.shape[0],
+        image_size=dataset.image_size,
         seed=config.seed,
         weights=config.network.weights,
     )
@@ -148,7 +148,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
 
 def load_data(config: Config, progress: Progress) -> data.Dataset:
     """The data set of a configuration, as its seed splits it."""
-    return data.load(
+    dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
         seed=config.seed,
@@ -156,6 +156,7 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
         test_limit=config.data.test_limit,
         progress=progress,
     )
+    return dataset if config.data.held_out is None else dataset.held_out(config.data.held_out, seed=config.seed)
 
 
 def inputs(config: Config) -> dict[str, str]:
