@@ -19,19 +19,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from experiments.networks import DigitsConv, LeNet5, resnet18, resnet20, vgg8, vgg16
+from experiments.networks import DigitsConv, LeNet5, convnet, resnet18, resnet20, vgg8, vgg8_half, vgg16
 from hwmodels.errors import UserError, suggestion, unknown
 
 Factory = Callable[[int, int, int], nn.Module]
 """in_channels, classes, image_size (pixels each way) -> network."""
 
 _PACKAGED: dict[str, Factory] = {
+    "convnet": convnet,
     "digits-conv": DigitsConv,
     "lenet5": LeNet5,
     "resnet18": resnet18,
     "resnet20": resnet20,
     "vgg16": vgg16,
     "vgg8": vgg8,
+    "vgg8-half": vgg8_half,
 }
 
 
