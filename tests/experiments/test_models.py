@@ -149,7 +149,7 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
             "vgg-16",
             r"^Unknown network 'vgg-16'\. Did you mean 'vgg16'\? Your own network is package\.module:factory\.$",
         ),
-        ("quark", r"^Unknown network 'quark'\. Choose one of: digits-conv, .* Your own network is"),
+        ("quark", r"^Unknown network 'quark'\. Choose one of: convnet, digits-conv, .* Your own network is"),
         ("vgg16", r"^vgg16 needs images of at least 32 × 32 pixels, not 8 × 8\.$"),
         ("lenet5", r"^lenet5 needs images of at least 16 × 16 pixels, not 8 × 8\.$"),
     ],
