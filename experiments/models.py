@@ -19,18 +19,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from experiments.networks import DigitsConv, LeNet5, resnet18, resnet20, vgg8, vgg16
+from experiments.networks import DigitsConv, LeNet5, convnet, resnet18, resnet20, vgg8, vgg8_half, vgg16
 from experiments.sequence_networks import ImageSize, SpeechGRU, sides, vit_tiny_2, vit_tiny_4, vit_tiny_7
 from hwmodels.errors import UserError, suggestion, unknown
 from mapping.rewriting import rewritable, rewritten
 
 _SQUARE: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "convnet": convnet,
     "digits-conv": DigitsConv,
     "lenet5": LeNet5,
     "resnet18": resnet18,
     "resnet20": resnet20,
     "vgg16": vgg16,
     "vgg8": vgg8,
+    "vgg8-half": vgg8_half,
 }
 """in_channels, classes, pixels each way of a square image -> network."""
 _ANY_SIZE: dict[str, Callable[[int, int, ImageSize], nn.Module]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -62,13 +63,19 @@ class Setup:
         """What compression wraps layers with, None without compress.train_on."""
         return hardware_loop.wrapper(self.config.compress, self.array, self.conditions, self.calibration)
 
-    def batches(self, part: data.Part) -> data.Batches:
-        """Training batches (shuffled, augmented) or test batches of the run."""
+    @property
+    def device(self) -> str:
+        """Where training and compression run (train.device); chips and tests of placed networks stay on the CPU."""
+        return self.config.train.device or "cpu"
+
+    def batches(self, part: data.Part, device: str | torch.device = "cpu") -> data.Batches:
+        """Training batches (shuffled, augmented, on the device of training), or test batches of the run on `device`."""
         config = self.config
         if part != "train":  # the test or the held-out samples
-            return self.dataset.batches(part, config.simulate.batch_size)
+            return self.dataset.batches(part, config.simulate.batch_size, device=device)
         augment = None if config.train.augment == "none" else config.train.augment
-        return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
+        size = config.train.batch_size
+        return self.dataset.batches("train", size, seed=config.seed, augment=augment, device=self.device)
 
     def with_test_samples(self, count: int | None) -> Setup:
         """The same with the first `count` test samples only; itself where that is all of them (None: all)."""
@@ -83,7 +90,7 @@ class Setup:
         augment = None if config.train.augment == "none" else config.train.augment
         size = config.compress.batch_size or config.train.batch_size
         # Another seed than dense training, so the two do not walk through the data in the same order.
-        return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment)
+        return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment, device=self.device)
 
 
 def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset | None = None) -> Setup:
@@ -91,6 +98,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
 
     dataset: that of the configuration, where the caller has read it already (`load_data`).
     """
+    _check_device(config)
     array = array_spec(config)
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
@@ -144,6 +152,13 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         conditions=conditions,
         stuck=stuck,
     )
+
+
+def _check_device(config: Config) -> None:
+    if config.train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            'train.device = "cuda": torch finds no GPU here. Take --train.device cpu, or a torch that is built for it.'
+        )
 
 
 def load_data(config: Config, progress: Progress) -> data.Dataset:

@@ -51,8 +51,18 @@ class Train:
     weight_decay: NonNegative = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     label_smoothing: Fraction = 0.0
-    augment: Literal["none", "shift", "crop-flip"] = "none"
+    augment: Literal["none", "shift", "crop-flip", "crop-flip-cutout"] = "none"
     """Random changes of the training images, drawn anew each epoch."""
+    nesterov: Annotated[bool, Strict()] | None = None
+    """Nesterov's momentum, for optimizer = "sgd"; default: false."""
+    warmup_epochs: Count | None = None
+    """Epochs over which the learning rate rises to lr, before its schedule; default: none."""
+    average: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """Share that the running mean of the weights keeps at every step; that mean is the network. Default: no mean."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where training and compression run, data and augmentation too; cuda: a GPU. Default: cpu."""
+    precision: Literal["full", "bfloat16"] | None = None
+    """bfloat16: forward passes in mixed precision, the weights stay float32; default: full."""
 
 
 @section
