@@ -266,8 +266,8 @@ def _fsdd(data_dir: Path | None, _: int, progress: Progress) -> Dataset:
         classes=10,
         channels=1,
         shape=(FEATURES.bands, FEATURES.frames),
-        mean=(0.2298,),
-        std=(0.2994,),
+        mean=(0.2303,),
+        std=(0.2997,),
         normalise=False,
         description="Free Spoken Digit Dataset, 2 700 + 300 recordings of ten digits by six speakers as log-mel "
         f"spectrograms of {FEATURES.bands} bands in {FEATURES.frames} frames",

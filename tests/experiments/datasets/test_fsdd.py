@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import wave
 from pathlib import Path
@@ -137,3 +138,16 @@ def test_a_part_without_recordings_is_refused(tmp_path):
         path.unlink()
     with pytest.raises(UserError, match="8 training and 0 test recordings"):
         load("fsdd", data_dir=tmp_path)
+
+
+def test_the_real_recordings():
+    folder = os.environ.get("OHMWEAVE_DATA_DIR")
+    if not folder:
+        pytest.skip("set OHMWEAVE_DATA_DIR to a folder with the real FSDD to run this")
+    data = load("fsdd", data_dir=folder)
+    x, y = data.train
+    assert y.bincount().tolist() == [270] * 10  # six speakers, 45 times each
+    assert data.test[1].bincount().tolist() == [30] * 10
+    assert float(x.amax((1, 2, 3)).min()) == 1
+    assert data.mean[0] == pytest.approx(x.double().mean().item(), abs=6e-5)
+    assert data.std[0] == pytest.approx(x.double().std(correction=0).item(), abs=6e-5)
