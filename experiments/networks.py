@@ -226,6 +226,26 @@ def vgg8(in_channels: int, classes: int, image_size: int) -> VGG:
     return VGG("vgg8", ((128, 128), (256, 256), (512, 512)), (1024,), in_channels, classes, image_size)
 
 
+def vgg8_half(in_channels: int, classes: int, image_size: int) -> VGG:
+    """VGG-8 at half the width: 6 convolutions (1 144 512 weights at 3 channels) and fc1 512×4096, fc2 10×512.
+
+    64-64-128-128-256-256 filters; a quarter of the multiply-accumulates of `vgg8` (155 million), for processors.
+    """
+    return VGG("vgg8-half", ((64, 64), (128, 128), (256, 256)), (512,), in_channels, classes, image_size)
+
+
+def convnet(in_channels: int, classes: int, image_size: int) -> VGG:
+    """ConvNet of crossbar pruning papers: 4 convolutions, 155 232 weights (3 channels), and 1 linear layer, 4 480.
+
+    Yuan et al., ISLPED 2019, Table I, prune a ConvNet of so many layers for CIFAR-10 and do not print its widths. They
+    remove 102.30 K weights at 2.93 times, so it has 102.30 / (1 − 1/2.93) = 155.3 K (155.17 to 155.44 with both figures
+    rounded). Among convolutions of one size (3 × 3 or 5 × 5), widths in multiples of 16 that never fall, 3 × 3 with
+    32-32-112-112 filters is the only one in that range. A 2 × 2 maximum after every convolution and one linear layer
+    follow Caffe's CIFAR-10 networks, which the name comes from; the batch normalisation is ours.
+    """
+    return VGG("convnet", ((32,), (32,), (112,), (112,)), (), in_channels, classes, image_size)
+
+
 def resnet18(in_channels: int, classes: int, image_size: int) -> ResNet:
     """ResNet-18 for CIFAR: 3 × 3 convolutions with 10 987 200 weights, 1 × 1 shortcuts 172 032, fc 10×512.
 

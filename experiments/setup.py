@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -62,13 +63,19 @@ class Setup:
         """What compression wraps layers with, None without compress.train_on."""
         return hardware_loop.wrapper(self.config.compress, self.array, self.conditions, self.calibration)
 
-    def batches(self, part: data.Part) -> data.Batches:
-        """Training batches (shuffled, augmented) or test batches of the run."""
+    @property
+    def device(self) -> str:
+        """Where training and compression run (train.device); chips and tests of placed networks stay on the CPU."""
+        return self.config.train.device or "cpu"
+
+    def batches(self, part: data.Part, device: str | torch.device = "cpu") -> data.Batches:
+        """Training batches (shuffled, augmented, on the device of training), or test batches of the run on `device`."""
         config = self.config
         if part != "train":  # the test or the held-out samples
-            return self.dataset.batches(part, config.simulate.batch_size)
+            return self.dataset.batches(part, config.simulate.batch_size, device=device)
         augment = None if config.train.augment == "none" else config.train.augment
-        return self.dataset.batches("train", config.train.batch_size, seed=config.seed, augment=augment)
+        size = config.train.batch_size
+        return self.dataset.batches("train", size, seed=config.seed, augment=augment, device=self.device)
 
     def with_test_samples(self, count: int | None) -> Setup:
         """The same with the first `count` test samples only; itself where that is all of them (None: all)."""
@@ -83,7 +90,7 @@ class Setup:
         augment = None if config.train.augment == "none" else config.train.augment
         size = config.compress.batch_size or config.train.batch_size
         # Another seed than dense training, so the two do not walk through the data in the same order.
-        return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment)
+        return self.dataset.batches("train", size, seed=config.seed + 1_000_000, augment=augment, device=self.device)
 
 
 def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset | None = None) -> Setup:
@@ -91,6 +98,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
 
     dataset: that of the configuration, where the caller has read it already (`load_data`).
     """
+    _check_device(config)
     array = array_spec(config)
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
@@ -102,7 +110,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         config.network.name,
         in_channels=dataset.channels,
         classes=dataset.classes,
-        image_size=dataset.shape[0],
+        image_size=dataset.image_size,
         seed=config.seed,
         weights=config.network.weights,
     )
@@ -146,9 +154,16 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     )
 
 
+def _check_device(config: Config) -> None:
+    if config.train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            'train.device = "cuda": torch finds no GPU here. Take --train.device cpu, or a torch that is built for it.'
+        )
+
+
 def load_data(config: Config, progress: Progress) -> data.Dataset:
     """The data set of a configuration, as its seed splits it."""
-    return data.load(
+    dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
         seed=config.seed,
@@ -156,6 +171,7 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
         test_limit=config.data.test_limit,
         progress=progress,
     )
+    return dataset if config.data.held_out is None else dataset.held_out(config.data.held_out, seed=config.seed)
 
 
 def inputs(config: Config) -> dict[str, str]:
@@ -209,9 +225,16 @@ def read_start(config: Config, network: nn.Module) -> Compressed | None:
 
 
 def device(config: Config) -> Device:
-    """The device preset with the configuration's changes."""
+    """The device preset with the configuration's changes; raises UserError for levels that it lacks."""
     section = config.device
     chosen = Device.load(section.preset)
+    if chosen.level_g_s is not None and section.levels not in (None, chosen.levels):
+        listed = ", ".join(f"{1e6 * g:.4g}" for g in chosen.level_g_s[:8])
+        raise UserError(
+            f"device.levels = {section.levels}, but {chosen.name!r} has just the {chosen.levels} levels that its file "
+            f"lists ({listed}{', …' if chosen.levels > 8 else ''} µS). Leave device.levels out, or take a "
+            "device.preset with levels at any even spacing."
+        )
     changes: dict[str, Any] = {
         key: value for key in ("levels", "stuck_at_lrs", "stuck_at_hrs") if (value := getattr(section, key)) is not None
     }

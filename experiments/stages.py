@@ -7,18 +7,21 @@ caller's affair. Stages that take long leave a checkpoint in the folder they are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import safetensors.torch
+import torch
 from torch import nn
 
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
 from experiments import methods, training
+from experiments.data import Batches
 from experiments.progress import Progress
 from experiments.setup import Setup
 from experiments.targeting import floor_search
@@ -40,9 +43,16 @@ class Dense:
 
 
 def test_accuracy(setup: Setup) -> Callable[[nn.Module], float]:
-    """The share of test samples that a model gets right, as a function of the model."""
-    batches = setup.batches("test")
-    return lambda model: training.accuracy(model, batches)
+    """The share of test samples that a model gets right, as a function of the model; the samples go to its device."""
+    at: dict[torch.device, Batches] = {}
+
+    def measured(model: nn.Module) -> float:
+        device = training.device_of(model)
+        if device not in at:
+            at[device] = setup.batches("test", device)
+        return training.accuracy(model, at[device])
+
+    return measured
 
 
 def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any
     Returns what `read_dense` needs beside the weights: accuracy and history, JSON-able.
     """
     network, section = setup.network, setup.config.train
-    with progress.task("Training", section.epochs) as task:
+    with progress.task("Training", section.epochs) as task, _on_device(network, setup.device):
         history = training.train(
             network,
             progress.track(setup.batches("train"), "epoch"),
@@ -63,6 +73,10 @@ def train_dense(setup: Setup, folder: Path, progress: Progress) -> dict[str, Any
             schedule=section.schedule,
             label_smoothing=section.label_smoothing,
             seed=setup.config.seed,
+            nesterov=bool(section.nesterov),
+            warmup_epochs=section.warmup_epochs or 0,
+            average=section.average,
+            precision=section.precision or "full",
             checkpoint_dir=folder / "checkpoint",
             on_epoch=lambda row: task.advance(row["epoch"] - task.done, _epoch_text(row)),
             evaluate=test_accuracy(setup),
@@ -93,14 +107,25 @@ def compress(setup: Setup, network: nn.Module, folder: Path, progress: Progress)
     With a target and an accuracy floor but no limit, the least limit that keeps the floor is searched; what purifying
     takes then is not held against the floor again.
     """
-    if setup.target is not None and setup.target.limit is None:
-        compressed = floor_search.smallest(setup, folder, network, test_accuracy(setup), _tiles(setup), progress)
-    else:
-        compressed = _compress_once(setup, network, folder, progress)
-    if setup.config.compress.purify is not None:
-        compressed = _purified(setup, compressed, setup.config.compress.purify, progress)
-    compressed.save(folder)
+    with _on_device(network, setup.device):
+        if setup.target is not None and setup.target.limit is None:
+            compressed = floor_search.smallest(setup, folder, network, test_accuracy(setup), _tiles(setup), progress)
+        else:
+            compressed = _compress_once(setup, network, folder, progress)
+        if setup.config.compress.purify is not None:
+            compressed = _purified(setup, compressed, setup.config.compress.purify, progress)
+        compressed.save(folder)
     return compressed
+
+
+@contextmanager
+def _on_device(network: nn.Module, device: str) -> Iterator[None]:
+    """The network there for the length of the block, and on the CPU afterwards, where it is placed."""
+    network.to(device)
+    try:
+        yield
+    finally:
+        network.to("cpu")
 
 
 def _compress_once(setup: Setup, network: nn.Module, folder: Path, progress: Progress) -> Compressed:
@@ -121,9 +146,12 @@ def _tiles(setup: Setup) -> Callable[[Masks], dict[str, float]]:
 
 def _purified(setup: Setup, compressed: Compressed, budget: float, progress: Progress) -> Compressed:
     """Remove unused paths, and what is weak as far as the accuracy on the training data allows."""
-    batches = setup.dataset.batches("train", setup.config.simulate.batch_size, seed=setup.config.seed)
+    size, seed = setup.config.simulate.batch_size, setup.config.seed
+    batches = setup.dataset.batches("train", size, seed=seed, device=setup.device)
     with progress.task("Purifying", 1) as task:
-        found = purify(compressed, setup.calibration, lambda model: training.accuracy(model, batches), budget)
+        found = purify(
+            compressed, setup.calibration.to(setup.device), lambda model: training.accuracy(model, batches), budget
+        )
         gone = sum(found.removed["weights"].tolist())
         accuracy = test_accuracy(setup)(found.compressed.model)
         task.advance(detail=f"{gone} weights removed, accuracy {100 * accuracy:.2f} %")

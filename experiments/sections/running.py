@@ -25,13 +25,15 @@ class Data:
     """What it is trained and tested on."""
 
     name: str = "digits"
-    """digits (inside scikit-learn, no download), mnist or cifar10."""
+    """digits (inside scikit-learn, no download), mnist, cifar10, or fsdd (spoken digits)."""
     dir: str | None = None
-    """Folder that holds the data set in torchvision's layout; same as --data-dir."""
+    """Folder that holds the data set (images in torchvision's layout); same as --data-dir."""
     train_limit: Count | None = None
     """Use only this many training samples (for a quick look)."""
     test_limit: Count | None = None
     """Use only this many test samples."""
+    held_out: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """Test on this share of the training samples, held out, and not on the test set: for choosing settings."""
 
 
 @section
@@ -49,8 +51,18 @@ class Train:
     weight_decay: NonNegative = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     label_smoothing: Fraction = 0.0
-    augment: Literal["none", "shift", "crop-flip"] = "none"
+    augment: Literal["none", "shift", "crop-flip", "crop-flip-cutout"] = "none"
     """Random changes of the training images, drawn anew each epoch."""
+    nesterov: Annotated[bool, Strict()] | None = None
+    """Nesterov's momentum, for optimizer = "sgd"; default: false."""
+    warmup_epochs: Count | None = None
+    """Epochs over which the learning rate rises to lr, before its schedule; default: none."""
+    average: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """Share that the running mean of the weights keeps at every step; that mean is the network. Default: no mean."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where training and compression run, data and augmentation too; cuda: a GPU. Default: cpu."""
+    precision: Literal["full", "bfloat16"] | None = None
+    """bfloat16: forward passes in mixed precision, the weights stay float32; default: full."""
 
 
 @section

@@ -7,6 +7,7 @@ import lzma
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def write_cifar(root: Path, ending: str = "", write=new_pickle, **changed: bytes
 
 
 def test_names():
-    assert names() == ("cifar10", "digits", "mnist")
+    assert names() == ("cifar10", "digits", "fsdd", "mnist")
 
 
 @pytest.mark.parametrize("ending", PACK)
@@ -384,7 +385,7 @@ def test_order_follows_seed_and_epoch():
     assert len(orders) == 9
 
 
-@pytest.mark.parametrize("augment", ["crop-flip", "shift"])
+@pytest.mark.parametrize("augment", ["crop-flip", "crop-flip-cutout", "shift"])
 def test_augmentation_does_not_depend_on_the_batch_size_or_on_earlier_passes(augment):
     x, y = numbered(50, (3, 32, 32))
     ahead = Batches(x, y, 7, augment=augment)
@@ -413,6 +414,30 @@ def test_augmentation_is_a_crop_of_the_padded_image_mirrored_or_not(augment, siz
     same = torch.stack([(images == crop).flatten(1).all(dim=1) for crop in crops.values()])
     assert same.any(dim=0).all(), "every image is some crop of its own original"
     assert same.any(dim=1).float().mean() > 0.8, "and nearly every crop turns up"
+
+
+def test_a_cutout_is_one_black_square_cut_off_at_the_edges():
+    x, y = torch.ones(4000, 1, 32, 32, dtype=torch.uint8), torch.arange(4000)
+    moved, cut = (whole(Batches(x, y, 500, augment=f"crop-flip{more}"))[0][:, 0] > 0 for more in ("", "-cutout"))
+    assert not (cut & ~moved).any(), "the moves are those of crop-flip; only black is added"
+    x[:] = 255
+    batches = Batches(x, y, 500, augment="crop-flip-cutout")
+    batches._motion = replace(batches._motion, pad=0)
+    black = whole(batches)[0][:, 0] == 0
+    rows, cols = black.any(2), black.any(1)
+    assert torch.equal(black, rows[:, :, None] & cols[:, None, :])
+    heights = rows.sum(1)
+    assert set(heights.tolist()) == set(range(8, 17)), "a centre at the edge leaves half of the square"
+    assert (heights == 16).float().mean() == pytest.approx(17 / 32, abs=0.05)  # centres 8 to 24 of 32 leave all of it
+    assert not torch.equal(rows, cols)
+
+
+def test_batches_are_made_on_the_device_they_are_asked_for():
+    """Meta tensors refuse to be mixed with those of the CPU, so nothing but random numbers comes from there."""
+    x, y = torch.zeros(20, 3, 32, 32, dtype=torch.uint8), torch.arange(20)
+    made = Batches(x, y, 8, augment="crop-flip-cutout", mean=(0.5,) * 3, std=(0.5,) * 3, device="meta")
+    for images, labels in made:
+        assert images.device.type == labels.device.type == "meta"
 
 
 def test_bytes_become_floats_and_normalising_comes_last():

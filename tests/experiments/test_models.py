@@ -34,7 +34,20 @@ def chain(channels: list[int], kernel: int = 3) -> int:
 
 
 def test_names():
-    assert names() == ("digits-conv", "lenet5", "resnet18", "resnet20", "vgg16", "vgg8")
+    assert names() == (
+        "convnet",
+        "digits-conv",
+        "lenet5",
+        "resnet18",
+        "resnet20",
+        "speech-gru",
+        "vgg16",
+        "vgg8",
+        "vgg8-half",
+        "vit-tiny-2",
+        "vit-tiny-4",
+        "vit-tiny-7",
+    )
 
 
 VGG16 = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
@@ -49,6 +62,8 @@ RESNET20 = [3, 16, *[16] * 6, *[32] * 6, *[64] * 6]
         ("lenet5", {**DIGITS, "image_size": 28}, 430_500, 5, chain([1, 20, 50], 5)),
         ("vgg16", CIFAR, chain(VGG16) + 5120, 3, 14_710_464),
         ("vgg8", CIFAR, 4_574_592 + 8192 * 1024 + 10_240, 3, chain([3, 128, 128, 256, 256, 512, 512])),
+        ("vgg8-half", CIFAR, 1_144_512 + 4096 * 512 + 5120, 3, chain([3, 64, 64, 128, 128, 256, 256])),
+        ("convnet", CIFAR, 155_232 + 4480, 3, chain([3, 32, 32, 112, 112])),
         ("resnet18", CIFAR, 10_987_200 + 172_032 + 5120, 3, chain(RESNET18)),
         ("resnet20", CIFAR, 268_336, 3, chain(RESNET20)),
     ],
@@ -67,6 +82,19 @@ def test_counts_of_the_papers():
     assert chain(VGG16) == 14_710_464
     assert chain(RESNET18) == 10_987_200
     assert chain([1, 20, 50], 5) == 25_500
+
+
+def test_the_widths_of_the_convnet_are_the_only_ones_that_fit_the_paper():
+    wide = range(16, 161, 16)
+    chains = [[3, a, b, c, d] for a in wide for b in wide for c in wide for d in wide if a <= b <= c <= d]
+    least, most = 102_295 / (1 - 1 / 2.925), 102_305 / (1 - 1 / 2.935)  # 102.30 K removed at 2.93 times, rounded
+    fitting = [
+        (kernel, way)
+        for kernel in (3, 5)
+        for way in chains
+        if min(least, most) <= chain(way, kernel) <= max(least, most)
+    ]
+    assert fitting == [(3, [3, 32, 32, 112, 112])]
 
 
 @pytest.mark.parametrize("name", ["digits-conv", "lenet5", "resnet20", "vgg8"])
@@ -134,7 +162,7 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
             "vgg-16",
             r"^Unknown network 'vgg-16'\. Did you mean 'vgg16'\? Your own network is package\.module:factory\.$",
         ),
-        ("quark", r"^Unknown network 'quark'\. Choose one of: digits-conv, .* Your own network is"),
+        ("quark", r"^Unknown network 'quark'\. Choose one of: convnet, digits-conv, .* Your own network is"),
         ("vgg16", r"^vgg16 needs images of at least 32 × 32 pixels, not 8 × 8\.$"),
         ("lenet5", r"^lenet5 needs images of at least 16 × 16 pixels, not 8 × 8\.$"),
     ],

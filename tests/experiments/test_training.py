@@ -71,9 +71,17 @@ def test_digits_are_learnt():
     assert not model.training
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), [("adam", "cosine"), ("sgd", "constant"), ("sgd", "cosine")])
-def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, optimizer, schedule):
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "more"),
+    [
+        ("adam", "cosine", {}),
+        ("sgd", "constant", {}),
+        ("sgd", "cosine", {"nesterov": True, "warmup_epochs": 3, "average": 0.9, "precision": "bfloat16"}),
+    ],
+)
+def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, optimizer, schedule, more):
     recipe = {
+        **more,
         "epochs": 4, "lr": 1e-2, "optimizer": optimizer, "schedule": schedule, "weight_decay": 1e-3,
         "label_smoothing": 0.1, "seed": 3, "evaluate": lambda m: accuracy(m, small_batches()),
     }  # fmt: skip
@@ -174,6 +182,54 @@ def test_sgd_with_momentum_and_cosine_follows_its_closed_form():
     assert history["loss"].tolist() == pytest.approx(losses, rel=1e-5)
     assert history["lr"].tolist() == pytest.approx(rates)
     assert history["lr"].iloc[0] == 0.5
+
+
+def test_nesterov_warm_up_and_the_mean_of_the_weights_follow_their_closed_form():
+    model, batches = scalar_problem()
+    recipe = {"epochs": 5, "lr": 0.5, "optimizer": "sgd", "momentum": 0.8, "nesterov": True, "warmup_epochs": 2}
+    seen = []
+    history = train(model, batches, **recipe, average=0.75, evaluate=lambda m: seen.append(m.weight[0, 0].item()) or 0)
+    w, v, mean, means = 0.0, 0.0, None, []
+    rates = [0.25, 0.5, *(0.25 * (1 + math.cos(math.pi * step / 3)) for step in range(3))]
+    for rate in rates:
+        g = 1 / (1 + math.exp(2 * w)) * -1  # both weights go opposite ways
+        v = 0.8 * v + g
+        w -= rate * (g + 0.8 * v)
+        mean = w if mean is None else 0.75 * mean + 0.25 * w
+        means.append(mean)
+    assert history["lr"].tolist() == pytest.approx(rates)
+    assert seen == pytest.approx(means, rel=1e-5)
+    assert model.weight.flatten().tolist() == pytest.approx([mean, -mean], rel=1e-5)
+
+
+def test_mixed_precision_rounds_the_forward_pass_and_keeps_the_weights():
+    (full, batches), (mixed, _) = scalar_problem(), scalar_problem()
+    inputs = [(batches[0][0] * 1.001, batches[0][1])]  # bfloat16 has no 1.001
+    train(full, inputs, epochs=3, lr=0.1)
+    train(mixed, inputs, epochs=3, lr=0.1, precision="bfloat16")
+    assert mixed.weight.dtype == torch.float32
+    assert not torch.equal(full.weight, mixed.weight)
+    assert torch.allclose(full.weight, mixed.weight, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"nesterov": True}, r"^nesterov = true is a form of momentum: it takes optimizer = \"sgd\" and a momentum"),
+        ({"nesterov": True, "optimizer": "sgd", "momentum": 0.0}, r"^nesterov = true"),
+        ({"warmup_epochs": 2}, r"^warmup_epochs = 2 leaves none of the 2 epochs; take fewer\.$"),
+    ],
+)
+def test_settings_that_no_training_can_follow(change, words):
+    model, batches = scalar_problem()
+    with pytest.raises(UserError, match=words):
+        train(model, batches, **{"epochs": 2, "lr": 0.1, **change})
+
+
+def test_a_checkpoint_with_another_kind_of_training_is_refused(tmp_path):
+    train(Noisy(), small_batches(), epochs=2, lr=1e-2, average=0.9, checkpoint_dir=tmp_path)
+    with pytest.raises(UserError, match=r"belongs to another training \(average 0\.9 there, None here\)"):
+        train(Noisy(), small_batches(), epochs=2, lr=1e-2, checkpoint_dir=tmp_path)
 
 
 def test_weight_decay_momentum_and_label_smoothing_reach_the_optimiser():
