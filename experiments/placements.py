@@ -86,7 +86,7 @@ def tested_chip(
     """
     moved, table = around_faults(setup, placement, told, seed)
     errors = {name: float(np.sqrt((table[name].to_numpy() ** 2).mean())) for name in ("error_before", "error_after")}
-    found: dict[str, Any] = errors | {name: int(table[name].sum()) for name in MEANS}
+    found: dict[str, Any] = errors | {name: sum(table[name].tolist()) for name in MEANS}
     if told is placement:
         before = CrossbarNetwork(placement, seed=seed, conditions=setup.conditions)
         found = {"accuracy_unmoved": evaluate(before)} | found
@@ -111,7 +111,7 @@ def record(seeds: Sequence[dict[str, Any]], placement: Placement, quantised: flo
         "accuracy_unmoved_mean": before,
         "accuracy_moved_mean": after,
         "recovered": (after - before) / lost if lost > 0 else None,
-        "index_bits_unmoved": int(placement.layer_table["index_bits"].sum()),
+        "index_bits_unmoved": sum(placement.layer_table["index_bits"].tolist()),
         **means,
     }
 
@@ -123,7 +123,7 @@ def table(seeds: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def sentences(config: Config, placement: Placement, faults: dict[str, Any] | None) -> list[str]:
     """What is to be known of how the network stands on its arrays."""
-    section, bits = config.mapping, int(placement.layer_table["index_bits"].sum())
+    section, bits = config.mapping, sum(placement.layer_table["index_bits"].tolist())
     chosen = [*(["rows and columns repacked"] if section.repack else [])]
     chosen += [f"arrays shared within the {section.share}"] if section.share != "none" else []
     chosen += [f"{section.spare_rows} rows and {section.spare_cols} columns of every array spare"] * bool(
