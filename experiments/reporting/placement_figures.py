@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from experiments.reporting import drawing, sheet
 from hwmodels.errors import UserError
@@ -55,22 +57,24 @@ def utilisation(placement: Placement) -> drawing.Draw:
         ax.barh(place, table["covered"] * 100, color=hue, alpha=0.35, label="covered by tiles")
         ax.barh(place, table["live"] * 100, color=hue, height=0.45, label="live weights")
         ax.set_yticks(place, drawing.labels(table["layer"].tolist(), 24))
-        ax.invert_yaxis()
-        ax.set(xlim=(0, 100), xlabel="cells of the layer's arrays [%]")
+        ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6), xlabel="cells of the layer's arrays [%]")
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=7, frameon=False)
 
     return draw
 
 
 def masks(placement: Placement) -> drawing.Draw:
-    """The first arrays one by one, a cell that carries a live weight dark, one that only stands there pale."""
+    """The first arrays one by one, a cell that carries a live weight solid, one that only stands there pale."""
     arrays = list(islice(_arrays(placement).items(), MOST_MASKS))
     total = placement.arrays
 
     def draw(figure: Figure) -> None:
         across = 4 if drawing.is_narrow(figure) else 8
         down = -(-len(arrays) // across)
-        figure.set_figheight(0.4 + down * figure.get_figwidth() / across * 1.15)
+        figure.set_figheight(0.6 + down * figure.get_figwidth() / across * 1.15)
+        hue = drawing.colour(drawing.HUES[0])
+        # A picture of pixels does not follow the page's colours: what no tile covers stays open.
+        shades = ListedColormap([(0, 0, 0, 0), to_rgba(hue, 0.35), to_rgba(hue)])
         for ax, (number, pieces) in zip(
             figure.subplots(down, across, squeeze=False).ravel(),
             [*arrays, *[(-1, [])] * (down * across - len(arrays))],
@@ -80,8 +84,10 @@ def masks(placement: Placement) -> drawing.Draw:
             if pieces:
                 for side in ax.spines.values():
                     side.set_visible(True)
-                ax.imshow(_occupancy(placement, pieces), cmap="Greys", vmin=0, vmax=2, interpolation="nearest")
-                ax.set_title(f"{number}: {pieces[0].layer.label}", fontsize=6, pad=2)
+                ax.imshow(_occupancy(placement, pieces), cmap=shades, vmin=0, vmax=2, interpolation="nearest")
+                ax.set_title(f"{number}: {_names(pieces, 14)}", fontsize=6, pad=2)
+        keys = [Patch(color=hue, alpha=0.35, label="covered by tiles"), Patch(color=hue, label="live weights")]
+        figure.legend(handles=keys, loc="outside lower left", ncols=2, fontsize=7, frameon=False)
         if total > len(arrays):
             figure.suptitle(f"the first {len(arrays)} of {total} arrays", fontsize=7)
 
@@ -96,16 +102,24 @@ def array(placement: Placement, number: int) -> drawing.Draw:
     from mapping.placement_export import whole_array
 
     g = whole_array(found, placement.spec_of(found[0].layer))
-    names = ", ".join(dict.fromkeys(piece.layer.label for piece in found))
+    names = _names(found, 30)
 
     def draw(figure: Figure) -> None:
-        figure.set_figheight(4.2)
+        # As high as an array of this shape stands beside its colour bar.
+        figure.set_figheight(min(max(0.62 * figure.get_figwidth() * g.shape[0] / g.shape[1] + 0.9, 2.0), 4.2))
         ax = figure.subplots()
+        for side in ax.spines.values():
+            side.set_visible(True)
         image = ax.imshow(np.where(g > 0, g * 1e6, np.nan), cmap="viridis", interpolation="nearest", aspect="equal")
         figure.colorbar(image, ax=ax, label="target conductance [µS]")
         ax.set(xlabel="bit line", ylabel="word line", title=f"array {number}: {names}")
 
     return draw
+
+
+def _names(pieces: list[Piece], limit: int) -> str:
+    """The layers on an array in so many letters: the first of them, and how many more."""
+    return drawing.labels([drawing.span(list(dict.fromkeys(piece.layer.label for piece in pieces)))], limit)[0]
 
 
 def _arrays(placement: Placement, upto: int = MOST_MASKS - 1) -> dict[int, list[Piece]]:
