@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from admm import distributed, retrain
 from admm import state as states
 from admm.compressed import CHOICES, RESIDUALS, Compressed, history_table
-from admm.epoch import Loss, own_randomness
+from admm.epoch import DivergenceError, Loss, own_randomness
 from admm.job import Cost, Evaluate, Extras, Job, OnEpoch
 from admm.pins import Stuck
 from admm.plan import Plan
@@ -77,11 +77,15 @@ def compress(
         if checkpoint_dir is not None:
             _resume(job, checkpoint_dir, identity)
             distributed.barrier()  # nobody overwrites what another still reads
-        for row in _epochs(job):
-            if checkpoint_dir is not None and distributed.rank() == 0:
-                states.save(checkpoint_dir, identity, job.state, job.model, job.optimiser)
-            if on_epoch is not None:
-                on_epoch(row)
+        try:
+            for row in _epochs(job):
+                if checkpoint_dir is not None and distributed.rank() == 0:
+                    states.save(checkpoint_dir, identity, job.state, job.model, job.optimiser)
+                if on_epoch is not None:
+                    on_epoch(row)
+        except DivergenceError as error:
+            kept = checkpoint_dir is not None and job.state.rows
+            raise UserError(f"{error}{'; the last good checkpoint is kept' if kept else ''}.") from None
         return _result(job)
 
 

@@ -21,7 +21,7 @@ from hwmodels.errors import UserError
 def run_epoch(job: Job, stage: Stage) -> dict[str, Any]:
     """Train and update for one epoch; its row of the history.
 
-    Raises UserError, naming stage and epoch, where the loss or a weight stops being finite.
+    Raises DivergenceError, naming stage and epoch, where the loss or a weight stops being finite.
     """
     state, number = job.state, len(job.state.rows) + 1
     rho = state.rho if state.copies else math.nan
@@ -30,9 +30,7 @@ def run_epoch(job: Job, stage: Stage) -> dict[str, Any]:
         job.require_finite()
     except DivergenceError as error:
         smaller = "learning rate or rho" if state.copies else "learning rate"
-        raise UserError(
-            f"Stage {stage.name!r}, epoch {number}: {error}. Try a smaller {smaller}; the last good checkpoint is kept."
-        ) from None
+        raise DivergenceError(f"Stage {stage.name!r}, epoch {number}: {error}. Try a smaller {smaller}") from None
     found = _updated(job, stage, number)
     if stage.finishes:
         job.keep_best(stage)

@@ -15,26 +15,18 @@ import statistics
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from admm import LayerPlan, Plan, retrain, solver
 from admm.constraints import Levels, Unstructured
 from admm.epoch import train_epoch
 from admm.layers import resolve
+from experiments import models
 
 LEVELS = Levels(tuple(i / 8 for i in (*range(-8, 0), *range(1, 9))), "fit")
-KEEP = {"0": 0.2, "3": 0.08, "7": 0.009, "9": 0.07}
+KEEP = {"conv1": 0.2, "conv2": 0.08, "fc1": 0.009, "fc2": 0.07}
 """Zhang et al. 2018 (arXiv 1804.03294), LeNet-5 at 71.2 times."""
-
-
-def lenet5() -> nn.Sequential:
-    """LeNet-5 as in the pruning papers: 430,500 weights."""
-    return nn.Sequential(
-        nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10),
-    )  # fmt: skip
 
 
 class Trainer:
@@ -42,7 +34,7 @@ class Trainer:
 
     def __init__(self, *, admm: bool) -> None:
         torch.manual_seed(0)
-        self.model = lenet5()
+        self.model = models.build("lenet5", in_channels=1, classes=10, image_size=28)
         plan = Plan(
             layers=tuple(LayerPlan(name=n, prune=(Unstructured(keep),), levels=LEVELS) for n, keep in KEEP.items())
         )

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossbar import kirchhoff, nodal
+from crossbar import kirchhoff
 from crossbar.circuit import Circuit
+from crossbar.nodal_linear import linear_solution
 from crossbar.nonlinear_cells import Branches
 from hwmodels.devices.effects import Conduction
 
@@ -77,7 +78,7 @@ def newton(
         current = branches.current(inner)
         at_word, at_bit = kirchhoff.imbalance(current, x, y, lines)
         loosest = min(_LOOSEST, max(before, tolerance)) if method == "cg" else tolerance
-        dx, dy, more, unknowns, good = nodal.linear_solution(
+        dx, dy, more, unknowns, good = linear_solution(
             branches.slope(inner), at_word, at_bit, lines, method, loosest, max_steps
         )
         steps, spent = steps + 1, spent + more

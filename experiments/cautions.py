@@ -11,6 +11,7 @@ from experiments.targeting.budget_record import budget_account
 from experiments.targeting.floor_search import held_out_accuracy
 from hwmodels import Estimate
 from mapping import Placement
+from mapping.trace import COMPUTED
 
 CLIPPED_WARNING = 1e-3
 """Share of clipped converter samples or inputs above which the report warns."""
@@ -59,14 +60,14 @@ def _left_digital(placement: Placement) -> list[str]:
         found.append(f"{100 * (1 - share):.1f} % of the multiply-accumulates are not on arrays and are not priced.")
     layers = [item for item in placement.digital if _has_weights(item.reason)]
     if layers:
-        named = _listed([f"{item.module} ({item.type})" for item in layers])
+        named = _listed([f"{item.module or 'the network itself'} ({item.type})" for item in layers])
         found.append(f"{len(layers)} layer(s) with weights stay digital and are not priced: {named}.")
     return found
 
 
 def _has_weights(reason: str) -> bool:
     """Whether what stays digital is a layer that one would look for on an array."""
-    return reason != "has no weights" and not reason.startswith("normalisation")
+    return reason != "has no weights" and not reason.startswith(("normalisation", COMPUTED))
 
 
 def _unsure(outcome: Outcome) -> list[str]:

@@ -20,6 +20,7 @@ from experiments.datasets.batches import Batches as Batches
 from experiments.datasets.batches import Samples as Samples
 from experiments.datasets.batches import as_float as as_float
 from experiments.datasets.cifar import read_cifar10
+from experiments.datasets.fsdd import FEATURES, read_fsdd
 from experiments.datasets.idx import read_mnist
 from experiments.progress import SILENT, Progress
 from hwmodels.errors import UserError, unknown
@@ -36,10 +37,11 @@ _TEST_FRACTION = 0.2
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Labelled images in memory.
+    """Labelled images in memory, or sounds as spectrograms.
 
     train, test, validation: see `Samples`; validation is None until `split` takes it out of train.
-    classes: labels are 0 … classes - 1. channels, shape: of one image, shape = (height, width) in pixels.
+    classes: labels are 0 … classes - 1. channels, shape: of one image, shape = (height, width) in pixels; of a
+    spectrogram (bands, frames), low bands and early frames first.
     mean, std: per channel, of the training images on the scale [0, 1]. normalise: whether batches are
     (x - mean) / std unless told; without it inputs stay in [0, 1], which a crossbar drives in one phase, while
     signed inputs cost a second one. description, source: for the report.
@@ -57,6 +59,12 @@ class Dataset:
     normalise: bool
     description: str
     source: str
+
+    @property
+    def image_size(self) -> int | tuple[int, int]:
+        """Pixels each way where images are square, else (height, width): what a network's factory is given."""
+        height, width = self.shape
+        return height if height == width else self.shape
 
     def split(self, validation_fraction: float, *, seed: int = 0) -> Dataset:
         """The same data with `validation_fraction` of the training samples held out as `validation`.
@@ -76,6 +84,16 @@ class Dataset:
         held = _stratified(y, count, (seed, _VALIDATION))
         kept = _others(held, len(y))
         return replace(self, train=(x[kept], y[kept]), validation=(x[held], y[held]))
+
+    def held_out(self, fraction: float, *, seed: int = 0) -> Dataset:
+        """The same data tested on a share of the training samples, held out, in the place of the test set.
+
+        For choosing settings without a look at the test set. Raises UserError as `split`.
+        """
+        kept = self.split(fraction, seed=seed)
+        assert kept.validation is not None
+        told = f"{self.description}; tested on {len(kept.validation[1])} held-out training samples, not on its test set"
+        return replace(kept, test=kept.validation, validation=None, description=told)
 
     def batches(
         self,
@@ -122,11 +140,12 @@ def load(
     test_limit: int | None = None,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """Read a data set: "digits", "mnist" or "cifar10".
+    """Read a data set: "digits", "mnist", "cifar10" or "fsdd" (spoken digits).
 
     data_dir: the folder that holds the set in torchvision's layout (`MNIST/raw/…`, `cifar-10-batches-py/…`, each
-    file plain, `.gz` or `.xz`); the digits ship inside scikit-learn and need none. seed: chooses the digits' test
-    samples and the samples of a limit. train_limit, test_limit: so many samples only, the classes in their shares.
+    file plain, `.gz` or `.xz`), or as `FSDD/recordings` (a folder, `.tar`, `.tar.gz` or `.tar.xz`); the digits ship
+    inside scikit-learn and need none. seed: chooses the digits' test samples and the samples of a limit. train_limit,
+    test_limit: so many samples only, the classes in their shares.
     Raises UserError for an unknown name, missing, damaged or mismatching files, and a limit that cannot be met.
     """
     if name not in _SETS:
@@ -237,17 +256,37 @@ def _cifar10(data_dir: Path | None, _: int, progress: Progress) -> Dataset:
     )
 
 
+def _fsdd(data_dir: Path | None, _: int, progress: Progress) -> Dataset:
+    folder = _needed(data_dir, "fsdd", "FSDD/recordings/0_george_0.wav", "a folder or .tar, .tar.gz, .tar.xz")
+    x, y, test_x, test_y = read_fsdd(folder, progress)
+    return Dataset(
+        name="fsdd",
+        train=_samples(x[:, None], y, 10, f"the training recordings of FSDD in {folder}"),
+        test=_samples(test_x[:, None], test_y, 10, f"the test recordings of FSDD in {folder}"),
+        classes=10,
+        channels=1,
+        shape=(FEATURES.bands, FEATURES.frames),
+        mean=(0.2303,),
+        std=(0.2997,),
+        normalise=False,
+        description="Free Spoken Digit Dataset, 2 700 + 300 recordings of ten digits by six speakers as log-mel "
+        f"spectrograms of {FEATURES.bands} bands in {FEATURES.frames} frames",
+        source="Z. Jackson et al., https://github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0",
+    )
+
+
 _SETS: dict[str, Callable[[Path | None, int, Progress], Dataset]] = {
     "digits": _digits,
     "mnist": _mnist,
     "cifar10": _cifar10,
+    "fsdd": _fsdd,
 }
 
 
-def _needed(data_dir: Path | None, name: str, example: str) -> Path:
+def _needed(data_dir: Path | None, name: str, example: str, forms: str = "plain, .gz or .xz") -> Path:
     if data_dir is None:
         raise UserError(
-            f"The data set {name!r} is read from a folder: give the one that holds {example} (plain, .gz or .xz) "
+            f"The data set {name!r} is read from a folder: give the one that holds {example} ({forms}) "
             "with --data-dir DIR, or data.dir in the configuration."
         )
     return data_dir

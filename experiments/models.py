@@ -20,12 +20,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from experiments.networks import DigitsConv, LeNet5, convnet, resnet18, resnet20, vgg8, vgg8_half, vgg16
+from experiments.sequence_networks import ImageSize, SpeechGRU, sides, vit_tiny_2, vit_tiny_4, vit_tiny_7
 from hwmodels.errors import UserError, suggestion, unknown
+from mapping.rewriting import rewritable, rewritten
 
-Factory = Callable[[int, int, int], nn.Module]
-"""in_channels, classes, image_size (pixels each way) -> network."""
-
-_PACKAGED: dict[str, Factory] = {
+_SQUARE: dict[str, Callable[[int, int, int], nn.Module]] = {
     "convnet": convnet,
     "digits-conv": DigitsConv,
     "lenet5": LeNet5,
@@ -35,11 +34,19 @@ _PACKAGED: dict[str, Factory] = {
     "vgg8": vgg8,
     "vgg8-half": vgg8_half,
 }
+"""in_channels, classes, pixels each way of a square image -> network."""
+_ANY_SIZE: dict[str, Callable[[int, int, ImageSize], nn.Module]] = {
+    "speech-gru": SpeechGRU,
+    "vit-tiny-2": vit_tiny_2,
+    "vit-tiny-4": vit_tiny_4,
+    "vit-tiny-7": vit_tiny_7,
+}
+"""The same for images that need not be square."""
 
 
 def names() -> tuple[str, ...]:
     """Names of the packaged networks."""
-    return tuple(sorted(_PACKAGED))
+    return tuple(sorted((*_SQUARE, *_ANY_SIZE)))
 
 
 def build(
@@ -47,19 +54,24 @@ def build(
     *,
     in_channels: int,
     classes: int,
-    image_size: int,
+    image_size: ImageSize,
     seed: int = 0,
     weights: str | os.PathLike[str] | None = None,
 ) -> nn.Module:
-    """A network for images (n, in_channels, image_size, image_size), in evaluation mode, on the CPU.
+    """A network for images (n, in_channels, height, width), in evaluation mode, on the CPU.
 
     name: a packaged network, or the user's own as "package.module:factory", looked for in the current folder and
-    among the installed packages. The factory is called with those of in_channels, classes and image_size (pixels
-    each way) that it takes as keyword arguments, so with none if it takes none. seed: of the first
-    weights; torch's global generator is left as it was. weights: a safetensors file for all of the state.
-    Raises UserError for an unknown name, a factory that fails or gives something else than a module, a network
-    that does not turn such images into (n, classes), and weights that are missing, left over, of another shape or
-    not finite.
+    among the installed packages. The factory is called with those of in_channels, classes and image_size that it takes
+    as keyword arguments, so with none if it takes none. image_size: pixels each way, or (height, width) of images that
+    are not square (a spectrogram's bands and frames). seed: of the first weights; torch's global generator is left as
+    it was. weights: a safetensors file for all of the state.
+    Raises UserError for an unknown name, a packaged network of square images for others, a factory that fails or gives
+    something else than a module, a network that does not turn such images into (n, classes), and weights that are
+    missing, left over, of another shape or not finite.
+
+    Recurrent layers and nn.MultiheadAttention are linear layers under the names that a placement has for them
+    (`gru.weight_ih_l0`, `attention.q_proj`; `mapping.rewriting`), so that training, compression plans and arrays speak
+    of the same layers. A weights file may name their tensors so or as torch does.
 
     Weights of convolutions stand in memory with their channels last, which trains up to 1.7 times faster on a processor
     (LeNet-5, one thread); where the network's forward does not work so (it takes a `view` of activations), as ever.
@@ -68,18 +80,37 @@ def build(
         torch.manual_seed(seed)
         if ":" in name:
             model = _user_network(name, in_channels=in_channels, classes=classes, image_size=image_size)
-        elif name in _PACKAGED:
-            model = _PACKAGED[name](in_channels, classes, image_size)
         else:
-            raise _unknown_network(name)
+            model = _packaged(name, in_channels, classes, image_size)
         model.eval()
-        shape = (in_channels, image_size, image_size)
+        shape = (in_channels, *sides(image_size))
         _check_scores(name, model, shape, classes)
         _channels_last(model, shape)
-    if weights is not None:
-        load_weights(model, weights)
+    model = rewritten(model) if weights is None else _with_weights(model, Path(weights).expanduser())
     _check_finite(dict(model.state_dict()), f"the network {name!r}")
     return model
+
+
+def _with_weights(model: nn.Module, path: Path) -> nn.Module:
+    """The rewritten network with the weights of a file, whose tensors have torch's own names or those of the layers."""
+    if rewritable(model) and _read_weights(path).keys() == model.state_dict().keys():
+        load_weights(model, path)
+        return rewritten(model)
+    model = rewritten(model)
+    load_weights(model, path)
+    return model
+
+
+def _packaged(name: str, in_channels: int, classes: int, image_size: ImageSize) -> nn.Module:
+    if name in _ANY_SIZE:
+        return _ANY_SIZE[name](in_channels, classes, image_size)
+    if name not in _SQUARE:
+        raise _unknown_network(name)
+    height, width = sides(image_size)
+    if height != width:
+        fitting = ", ".join(sorted(_ANY_SIZE))
+        raise UserError(f"{name} takes square images, not {height} × {width} pixels; these take any: {fitting}.")
+    return _SQUARE[name](in_channels, classes, height)
 
 
 def _channels_last(model: nn.Module, shape: tuple[int, int, int]) -> None:
@@ -99,12 +130,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     where real ones belong or the other way round, values that are not finite, a damaged file.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"There is no weights file {path}; network.weights names a safetensors file.")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no intact safetensors file: {error}") from error
+    found = _read_weights(path)
     wanted = dict(model.state_dict())
     missing, surplus = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or surplus:
@@ -119,6 +145,15 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
             raise UserError(f"{path}: tensor {key!r} is {tensor.dtype}, the network's {wanted[key].dtype}.")
     _check_finite(found, str(path))
     model.load_state_dict(found)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}; network.weights names a safetensors file.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no intact safetensors file: {error}") from error
 
 
 @contextmanager
@@ -218,7 +253,7 @@ def _own_words(error: Exception) -> str:
 
 
 def _unknown_network(name: str) -> UserError:
-    error = unknown("network", name, _PACKAGED)
+    error = unknown("network", name, names())
     return UserError(f"{error} Your own network is package.module:factory.")
 
 

@@ -209,12 +209,13 @@ def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
     """What the figures rest on, in sentences."""
     array, config = setup.array, setup.config
+    tested = "the test set is" if config.data.held_out is None else "held-out training samples, not the test set, are"
     said = [
         f"Baseline: the unpruned network at {config.hardware.baseline_bits} bits ({setup.baseline.slices} cell(s) per "
         f"{_cells(setup.baseline)}), on arrays of the same size, converters and inputs, priced at the same frame rate.",
-        "Input and converter ranges come from the first training images; the test set is used for the reported "
+        f"Input and converter ranges come from the first training samples; {tested} used for the reported "
         "accuracies (and shown per epoch, where nothing is chosen by it).",
-        f"{_signs(array)} Biases, normalisation and activations are computed digitally without error.",
+        f"{_signs(array)} Biases, normalisation, activations and all else that is left digital have no error.",
         converter_report.assumption(array),
         f"A crossing that carries no weight is {_idle(array)}.",
         "Lossless ADC bits of a layer: one step of the converter for one step of conductance, over all inputs; g_min "

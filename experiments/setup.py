@@ -110,7 +110,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
         config.network.name,
         in_channels=dataset.channels,
         classes=dataset.classes,
-        image_size=dataset.shape[0],
+        image_size=dataset.image_size,
         seed=config.seed,
         weights=config.network.weights,
     )
@@ -163,7 +163,7 @@ def _check_device(config: Config) -> None:
 
 def load_data(config: Config, progress: Progress) -> data.Dataset:
     """The data set of a configuration, as its seed splits it."""
-    return data.load(
+    dataset = data.load(
         config.data.name,
         data_dir=Path(config.data.dir) if config.data.dir else None,
         seed=config.seed,
@@ -171,6 +171,7 @@ def load_data(config: Config, progress: Progress) -> data.Dataset:
         test_limit=config.data.test_limit,
         progress=progress,
     )
+    return dataset if config.data.held_out is None else dataset.held_out(config.data.held_out, seed=config.seed)
 
 
 def inputs(config: Config) -> dict[str, str]:
@@ -224,9 +225,16 @@ def read_start(config: Config, network: nn.Module) -> Compressed | None:
 
 
 def device(config: Config) -> Device:
-    """The device preset with the configuration's changes."""
+    """The device preset with the configuration's changes; raises UserError for levels that it lacks."""
     section = config.device
     chosen = Device.load(section.preset)
+    if chosen.level_g_s is not None and section.levels not in (None, chosen.levels):
+        listed = ", ".join(f"{1e6 * g:.4g}" for g in chosen.level_g_s[:8])
+        raise UserError(
+            f"device.levels = {section.levels}, but {chosen.name!r} has just the {chosen.levels} levels that its file "
+            f"lists ({listed}{', …' if chosen.levels > 8 else ''} µS). Leave device.levels out, or take a "
+            "device.preset with levels at any even spacing."
+        )
     changes: dict[str, Any] = {
         key: value for key in ("levels", "stuck_at_lrs", "stuck_at_hrs") if (value := getattr(section, key)) is not None
     }

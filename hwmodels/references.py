@@ -37,6 +37,10 @@ class Reference:
         return f"@{self.kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
 
+_URL = '@preamble{"\\providecommand{\\url}[1]{\\texttt{\\detokenize{#1}}}"}\n'
+"""Where neither the style nor a package knows addresses."""
+
+
 def _protected(name: str, text: str) -> str:
     if name in ("doi", "eprint"):
         return text
@@ -76,10 +80,15 @@ def is_own(source: str) -> bool:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """A BibTeX file with these publications, each once. Raises UserError for a key that is not known."""
+    """A BibTeX file with these publications, each once; it needs no LaTeX package.
+
+    Raises UserError for a key that is not known.
+    """
     known, found = references(), []
     for key in dict.fromkeys(keys):
         if key not in known:
             raise unknown("publication", key, known)
         found.append(known[key].bibtex)
+    if any("\\url" in entry for entry in found):
+        found.insert(0, _URL)
     return "\n".join(found)

@@ -12,9 +12,12 @@ from hwmodels.errors import UserError
 from mapping.counting import Work, WorkCounter
 from mapping.inputs import Arguments, Inputs, first_input, quiet_eval
 from mapping.lowering import Geometry, geometry, why_not_mappable
+from mapping.rewriting import digital_rest
 
 NEVER_CALLED = "the example input never calls it"
 """Why a layer that arrays could compute stands on none; calling it after all is an error, not a digital product."""
+COMPUTED = "computed in its forward"
+"""Why a module without weights of its own is digital: it computes between the layers that it holds."""
 
 
 @dataclass(kw_only=True)
@@ -151,7 +154,8 @@ def _reason(name: str, module: nn.Module, bare_container: bool, counter: WorkCou
         why = why_not_mappable(module) or "its weights are used without calling the module"
         return f"{why}; a function multiplies by {told}"
     if bare_container:
-        return "computed in its forward"
+        rest = digital_rest(module)
+        return f"{COMPUTED}: {rest}" if rest else COMPUTED
     return why_not_mappable(module) or NEVER_CALLED
 
 

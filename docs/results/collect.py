@@ -20,6 +20,7 @@ def row(folder: str) -> dict[str, object]:
     found |= {"chips": len(accuracy["crossbar_seeds"]), "test_samples": accuracy["samples"]}
     found |= {"weights": record["weights"]["total"], "kept": record["weights"]["kept"]}
     found["compression"] = round(record["compression"], 2)
+    found["macs_on_arrays"] = round(record["macs_on_arrays"], 4)
     for key in ("arrays", "area_mm2", "power_mw", "energy_nj", "latency_us"):
         found |= {f"{key}_{which}": float(f"{value:.5g}") for which, value in record[key].items()}
     found |= {f"{key}_reduction": round(value, 4) for key, value in record["reduction"].items()}

@@ -149,9 +149,10 @@ def answer(results: pd.DataFrame) -> str:
         f"{counts.get(status, 0)} {status}" for status in ("done", "infeasible", "failed")
     )
     done = results[results["status"] == "done"]
-    if done.empty:
+    accuracies = done["accuracy_crossbar_mean"].to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(accuracies).all():  # nothing done, or another program's table without accuracies
         return said
-    best = done.iloc[int(np.argmax(done["accuracy_crossbar_mean"]))]
+    best = done.iloc[int(np.nanargmax(accuracies))]
     keys = ", ".join(f"{key} = {best[key]}" for key in results.columns[1 : results.columns.get_loc("status")])
     return (
         f"{said}\nMost accurate: {100 * best['accuracy_crossbar_mean']:.2f} % "

@@ -24,12 +24,17 @@ def asked(record: Record) -> str:
     priced = f" with the component library {hardware['library']}" if hardware.get("library") else ""
     return " ".join(
         [
-            f"The network {network} classifies {data}." if data else f"The network is {network}.",
+            f"The network {network} classifies {data}{_held_out(record)}." if data else f"The network is {network}.",
             _asked_compression(record),
             _asked_arrays(section(record, "crossbar"), section(record, "device")),
             f"The chip is priced{priced}; the baseline beside it is the unpruned {bits}network on the same arrays.",
         ]
     )
+
+
+def _held_out(record: Record) -> str:
+    fraction = section(record, "data").get("held_out")
+    return f", tested on {share(fraction)} of its training samples, which were held out" if fraction else ""
 
 
 def _asked_compression(record: Record) -> str:

@@ -101,6 +101,7 @@ def run_tables(record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) ->
             ("stage", "accuracy", "difference (points)", "remark"),
             said["stages"],
             words=(0, 3),
+            double=True,
         ),
         "cost": latex.table(
             "cost",

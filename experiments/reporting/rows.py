@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -217,12 +218,26 @@ def _lossless(layer: Mapping[str, Any]) -> str:
     return tight if tight == safe else f"{tight}; {safe}"
 
 
-def digital_rows(record: Record) -> list[tuple[str, str, str]]:
-    """Modules left digital, those of one type and reason together: type, modules, reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
+def digital_rows(record: Record) -> list[tuple[str, str, str, str]]:
+    """Modules left digital, those of one type and reason together: type, modules, reason, work per inference."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in record["digital"]:
-        groups.setdefault((entry["type"], entry["reason"]), []).append(entry["module"])
-    return [(kind, ", ".join(modules), reason) for (kind, reason), modules in groups.items()]
+        groups.setdefault((entry["type"], entry["reason"]), []).append(entry)
+    return [
+        (kind, ", ".join(entry["module"] or "the network itself" for entry in entries), reason, _work(entries))
+        for (kind, reason), entries in groups.items()
+    ]
+
+
+def _work(entries: list[Mapping[str, Any]]) -> str:
+    """What digital modules compute together: multiply-accumulates, then elements by operation, most first."""
+    elements: Counter[str] = Counter()
+    for entry in entries:
+        elements.update(entry.get("operations") or {})
+    macs = sum(entry.get("macs") or 0 for entry in entries)
+    told = [f"{count(macs)} multiply-accumulates"] if macs else []
+    told += [f"{name} {count(amount)}" for name, amount in sorted(elements.items(), key=lambda item: -item[1])]
+    return ", ".join(told) or "–"
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:

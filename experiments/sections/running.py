@@ -25,13 +25,15 @@ class Data:
     """What it is trained and tested on."""
 
     name: str = "digits"
-    """digits (inside scikit-learn, no download), mnist or cifar10."""
+    """digits (inside scikit-learn, no download), mnist, cifar10, or fsdd (spoken digits)."""
     dir: str | None = None
-    """Folder that holds the data set in torchvision's layout; same as --data-dir."""
+    """Folder that holds the data set (images in torchvision's layout); same as --data-dir."""
     train_limit: Count | None = None
     """Use only this many training samples (for a quick look)."""
     test_limit: Count | None = None
     """Use only this many test samples."""
+    held_out: Annotated[float, Strict(), Field(gt=0, lt=1)] | None = None
+    """Test on this share of the training samples, held out, and not on the test set: for choosing settings."""
 
 
 @section

@@ -231,7 +231,7 @@ def _page(template: str, **contents: Any) -> HTMLResponse:
     html = _environment().get_template(template).render(contents, theme=drawing.THEME)
     policy = (
         f"default-src 'none'; style-src {_hashes('style', html)}; script-src {_hashes('script', html)}; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 

@@ -235,7 +235,7 @@ class KeyMaker:
             "seed": config.seed,
             "network": config.network.name,
             "files": self._once("files", _flat(config.network), lambda: network_files(config)),
-            "data": [section.name, section.train_limit, section.test_limit],
+            "data": [section.name, section.train_limit, section.test_limit, *_given(section.held_out)],
             "data_sha256": self._content(section.name, section.dir),
             "train": _flat(config.train),
             "test_batch": config.simulate.batch_size,
@@ -376,6 +376,11 @@ def _placement_values(array: ArraySpec, calibration: int) -> dict[str, Any]:
         "shared": array.columns_per_converter if array.adc_bits and array.adc_range_per == "converter" else None,
         "calibration_samples": calibration,
     }
+
+
+def _given(value: Any) -> list[Any]:
+    """Nothing for a key that was not given, so that keys from before there was such a one still hold."""
+    return [] if value is None else [value]
 
 
 def data_digest(name: str, folder: str | None) -> str | None:

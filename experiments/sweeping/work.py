@@ -189,7 +189,8 @@ class Work:
     def setup(self) -> Setup:
         """Everything that the configuration names; the data set stays with the worker."""
         section = self.config.data
-        named = f"{section.name} {section.dir} {section.train_limit} {section.test_limit} {self.config.seed}"
+        limits = f"{section.train_limit} {section.test_limit} {section.held_out}"
+        named = f"{section.name} {section.dir} {limits} {self.config.seed}"
         dataset = _remembered(_DATASETS, named, lambda: load_data(self.config, SILENT), 2)
         try:
             return prepare(self.config, "sweep", SILENT, dataset)

@@ -135,7 +135,8 @@ class Recurrent(nn.Module):
         return [(hidden[i], None if cell is None else cell[i]) for i in range(count)]
 
     def _direction(self, x: Tensor, suffix: str, state: State, reverse: bool) -> tuple[Tensor, State]:
-        projected = self.get_submodule(f"weight_ih{suffix}")(x)
+        # Unbound at once: the gradient of an index per step would be written into a whole zero tensor each time.
+        projected = self.get_submodule(f"weight_ih{suffix}")(x).unbind(0)
         recurrent = self.get_submodule(f"weight_hh{suffix}")
         steps = range(len(x) - 1, -1, -1) if reverse else range(len(x))
         outputs: list[Tensor] = []

@@ -25,6 +25,13 @@ LEAVES = (Recurrent, Cell, Attention)
 """What stands in their place; tracing by symbols stops there."""
 
 
+def digital_rest(module: nn.Module) -> str | None:
+    """What a module that took the place of another computes beside its linear layers; None for all others."""
+    if isinstance(module, Attention):
+        return "attention scores, softmax and the weighted sum of the values"
+    return "gates and states of the recurrence" if isinstance(module, Recurrent | Cell) else None
+
+
 def rewritten(network: nn.Module) -> nn.Module:
     """The network with every recurrent layer and attention replaced by its linear layers, in place.
 

@@ -232,8 +232,10 @@ def test_divergence_names_stage_and_epoch_and_keeps_the_last_good_state(convolut
         value = nn.functional.cross_entropy(outputs, targets)
         return value * float("nan") if batches.epoch > poison["after"] else value
 
-    message = r"^Stage 'admm', epoch 3: the loss became nan\. Try a smaller learning rate or rho; the last good"
-    with pytest.raises(UserError, match=message):
+    message = r"^Stage 'admm', epoch 3: the loss became nan\. Try a smaller learning rate or rho"
+    with pytest.raises(UserError, match=rf"{message}\.$"):  # without a folder nothing is kept
+        compress(convolutional, plan, batches, evaluate, loss=loss)
+    with pytest.raises(UserError, match=rf"{message}; the last good checkpoint is kept\.$"):
         compress(convolutional, plan, batches, evaluate, loss=loss, checkpoint_dir=tmp_path)
     poison["after"] = 4
     with pytest.raises(UserError, match=r"^Stage 'retrain', epoch 5: the loss became nan\."):

@@ -41,6 +41,7 @@ def test_an_interval_wider_than_the_difference_says_that_it_may_be_chance():
     [
         ("has no weights", False),
         ("normalisation: a scale and shift per channel, done digitally", False),
+        ("computed in its forward: gates and states of the recurrence", False),
         ("layer type not supported on crossbars", True),
         ("it overrides the forward of its layer type, so it may compute something else", True),
     ],

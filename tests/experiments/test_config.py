@@ -47,7 +47,7 @@ def test_the_rows_of_cifar10_leave_the_weights_that_their_names_say(path):
     """Counted by hand: 3 × 3 convolutions that no section names stay whole, 1 × 1 shortcuts do not count."""
     config = configuration.load(path)
     with torch.device("meta"):
-        network = models._PACKAGED[config.network.name](3, 10, 32)
+        network = models._SQUARE[config.network.name](3, 10, 32)
     whole = kept = 0
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3):

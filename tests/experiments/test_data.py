@@ -84,7 +84,7 @@ def write_cifar(root: Path, ending: str = "", write=new_pickle, **changed: bytes
 
 
 def test_names():
-    assert names() == ("cifar10", "digits", "mnist")
+    assert names() == ("cifar10", "digits", "fsdd", "mnist")
 
 
 @pytest.mark.parametrize("ending", PACK)

@@ -34,7 +34,20 @@ def chain(channels: list[int], kernel: int = 3) -> int:
 
 
 def test_names():
-    assert names() == ("convnet", "digits-conv", "lenet5", "resnet18", "resnet20", "vgg16", "vgg8", "vgg8-half")
+    assert names() == (
+        "convnet",
+        "digits-conv",
+        "lenet5",
+        "resnet18",
+        "resnet20",
+        "speech-gru",
+        "vgg16",
+        "vgg8",
+        "vgg8-half",
+        "vit-tiny-2",
+        "vit-tiny-4",
+        "vit-tiny-7",
+    )
 
 
 VGG16 = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]

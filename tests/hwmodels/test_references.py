@@ -52,7 +52,8 @@ def test_a_source_may_name_several():
 
 def test_bibtex_is_well_formed():
     everything = references.bibtex(references.references())
-    entries = re.split(r"\n(?=@)", everything)
+    preamble, *entries = re.split(r"\n(?=@)", everything)
+    assert preamble.startswith("@preamble")  # so that \\url is known without a package
     assert len(entries) == len(references.references())
     for entry in entries:
         assert entry.count("{") == entry.count("}")

@@ -85,3 +85,6 @@ def test_the_answer_names_the_most_accurate_point():
     assert "95.00 %" in said
     assert said.endswith("crossbar.rows = 32")
     assert answer(table.iloc[2:]) == "1 points: 0 done, 0 infeasible, 1 failed"
+    unknown = table.assign(accuracy_crossbar_mean=[None, 0.95, None])
+    assert answer(unknown).endswith("crossbar.rows = 32")
+    assert answer(unknown.iloc[:1]) == "1 points: 1 done, 0 infeasible, 0 failed"

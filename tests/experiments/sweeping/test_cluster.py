@@ -1,12 +1,7 @@
 """The cluster's engine on one machine: a scheduler, several worker processes, one of them killed."""
 
-import os
-import re
-import signal
-import subprocess
+import json
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +10,6 @@ from experiments.sweeping import sweep as sweeping
 from experiments.sweeping.executors import Cluster, LocalProcesses
 from hwmodels.errors import UserError
 
-ROOT = Path(__file__).parents[3]
 SECTION = '[sweep]\n"crossbar.rows, crossbar.cols" = [32, 64]\n"device.levels" = [4, 16]\n"crossbar.adc_bits" = [5, 8]'
 
 
@@ -26,56 +20,52 @@ def test_without_the_package_it_is_said(monkeypatch):
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(processes, tmp_path):
+    """Address of a scheduler, and its workers by name."""
     pytest.importorskip("distributed")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"],
-        env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert scheduler.stderr is not None
-    address = next(found[0] for line in scheduler.stderr if (found := re.search(r"tcp://127\.0\.0\.1:\d+", line)))
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"],
-            env=environment, stderr=subprocess.DEVNULL, cwd=tmp_path,
-        )
-        for _ in range(3)
-    ]  # fmt: skip
-    yield address, workers
-    for process in (*workers, scheduler):
-        process.terminate()
-        process.wait(30)
-    scheduler.stderr.close()
+    there = tmp_path / "scheduler.json"
+
+    def start(program, *flags):
+        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--scheduler-file", there, "--no-dashboard"]
+        return processes.start([*command, *flags])
+
+    start("scheduler", "--host", "127.0.0.1", "--port", "0")
+    workers = {name: start("worker", "--nthreads", "1", "--name", name) for name in ("one", "two", "three")}
+    processes.wait_for(lambda: there.exists() and there.read_text().rstrip().endswith("}"))
+    return json.loads(there.read_text())["address"], workers
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_gives_the_same_table_though_a_worker_is_killed(cluster, sweep_file, tmp_path):
+def test_a_cluster_gives_the_same_table_though_a_worker_is_killed(cluster, processes, sweep_file, tmp_path):
     address, workers = cluster
     path = sweep_file(SECTION)
-    killed: list[int] = []
+    killed = []
 
-    with Cluster(address) as executor:
-        deadline = time.monotonic() + 60
-        while executor.workers < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert executor.workers == 3
-        plain, count = executor.submit, [0]
+    with Cluster(address, wait_s=240.0) as executor:
+        processes.wait_for(lambda: executor.workers == 3)
+        plain, count, client = executor.submit, [0], executor._client
+
+        def busy():
+            """Names of the workers that have a job."""
+            known = client.scheduler_info(n_workers=-1)["workers"]
+            return [known[there]["name"] for there, jobs in client.processing().items() if jobs and there in known]
 
         def submit(function, argument):
-            count[0] += 1
             future = plain(function, argument)
-            if count[0] == 8:
-                children = Path(f"/proc/{workers[0].pid}/task/{workers[0].pid}/children").read_text().split()
-                for pid in (workers[0].pid, *map(int, children)):
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
+            count[0] += 1
+            if count[0] == 8:  # of 19: in the middle of it
+                processes.wait_for(lambda: busy() or future.done())
+                killed.append((busy() or ["one"])[0])
+                processes.kill(workers[killed[0]])
             return future
 
         executor.submit = submit
-        sweeping.run(sweeping.load(path), tmp_path / "cluster", executor=executor, progress=SILENT)
-    assert killed
+        table = sweeping.run(sweeping.load(path), tmp_path / "cluster", executor=executor, progress=SILENT)
+        assert table["status"].tolist() == ["done"] * 8, table["message"].tolist()
+        assert killed
+        processes.wait_for(lambda: executor.workers == 2)
     with LocalProcesses(2) as executor:
         sweeping.run(sweeping.load(path), tmp_path / "local", executor=executor, progress=SILENT)
     for name in ("results.parquet", "results.csv"):

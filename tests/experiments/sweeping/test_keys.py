@@ -25,6 +25,7 @@ TABLE = {
     "data.dir": ("elsewhere", NOTHING),  # by content, not by place
     "data.train_limit": (500, EVERYTHING),
     "data.test_limit": (100, EVERYTHING),
+    "data.held_out": (0.2, EVERYTHING),
     "train.epochs": (3, EVERYTHING),
     "train.batch_size": (16, EVERYTHING),
     "train.lr": (0.5, EVERYTHING),

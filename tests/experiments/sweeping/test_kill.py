@@ -22,7 +22,7 @@ def start(path, out, *flags):
 
 def finish(path, out, *flags):
     process = start(path, out, *flags)
-    said, errors = process.communicate(timeout=280)
+    said, errors = process.communicate(timeout=1000)
     assert process.returncode == 0, errors
     return said
 
@@ -43,6 +43,7 @@ def same(a, b):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_killed_sweep_goes_on_and_gives_the_same_table(sweep_file, tmp_path):
     path, whole, broken = sweep_file(SECTION), tmp_path / "whole", tmp_path / "broken"
     assert "8 points: 8 done" in finish(path, whole, "--workers", "2")
@@ -64,13 +65,14 @@ def test_a_killed_sweep_goes_on_and_gives_the_same_table(sweep_file, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_killed_worker_is_replaced_and_two_sweeps_share_a_store(sweep_file, tmp_path):
     path, store = sweep_file(SECTION), tmp_path / "store"
     first = start(path, tmp_path / "a", "--store", str(store), "--workers", "1")
     second = start(path, tmp_path / "b", "--store", str(store), "--workers", "1")
     wait_for(lambda: lines(tmp_path / "a") >= 1, first)
     os.kill(_worker_of(first.pid), signal.SIGKILL)
-    errors = [process.communicate(timeout=280)[1] for process in (first, second)]
+    errors = [process.communicate(timeout=1000)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), errors
     assert same(tmp_path / "a", tmp_path / "b")
     shutil.rmtree(store)
