@@ -225,9 +225,16 @@ def read_start(config: Config, network: nn.Module) -> Compressed | None:
 
 
 def device(config: Config) -> Device:
-    """The device preset with the configuration's changes."""
+    """The device preset with the configuration's changes; raises UserError for levels that it lacks."""
     section = config.device
     chosen = Device.load(section.preset)
+    if chosen.level_g_s is not None and section.levels not in (None, chosen.levels):
+        listed = ", ".join(f"{1e6 * g:.4g}" for g in chosen.level_g_s[:8])
+        raise UserError(
+            f"device.levels = {section.levels}, but {chosen.name!r} has just the {chosen.levels} levels that its file "
+            f"lists ({listed}{', …' if chosen.levels > 8 else ''} µS). Leave device.levels out, or take a "
+            "device.preset with levels at any even spacing."
+        )
     changes: dict[str, Any] = {
         key: value for key in ("levels", "stuck_at_lrs", "stuck_at_hrs") if (value := getattr(section, key)) is not None
     }

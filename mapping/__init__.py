@@ -14,6 +14,7 @@ from mapping.onnx import from_onnx as from_onnx
 from mapping.place import place as place
 from mapping.placement import Placement as Placement
 from mapping.placement_diff import diff as diff
+from mapping.placing import Placing as Placing
 from mapping.preparing import prepare as prepare
 from mapping.replication import replicate as replicate
 from mapping.stuck import stuck_weights as stuck_weights

@@ -1,20 +1,22 @@
-"""Fault-aware placement: rows and columns stand on the word and bit lines where stuck cells hurt their weights least.
+"""Fault-aware placement: rows, columns, halves and arrays stand where stuck cells hurt their weights least.
 
 With a known fault map every array is a pair of assignment problems. With the columns where they are, putting row i on
 word line a costs the squared error that its weights suffer from the faults of that line, Σ_j (Δw)², whatever the other
 rows do; so the best assignment of rows is a linear one (scipy), and so is that of columns. They alternate until nothing
-improves: each step is optimal and the error never grows, without proof that both together are the best. A stuck cell
+improves: each step is optimal and the error never grows, without proof that both together are the best. A column of a
+pair may stand with its halves exchanged, the sum subtracted instead of added, wherever that costs less. A stuck cell
 thus comes to meet a weight that it suits, or a line that no row takes: lines of the array that a tile leaves free are
-spare lines, and `place(..., spare_rows=, spare_cols=)` keeps more.
+spare lines, and `place(..., spare_rows=, spare_cols=)` keeps more. Before that, whole arrays of one kind may be
+exchanged (`mapping.exchanging_arrays`); that is kept only where the error after all moves is smaller.
 
 What is assumed: drivers take their input and converters give their output by an index (`repacking.index_bits`), which
-costs nothing more where rows are gathered by index already; both halves of a pair and all slices of a weight move
-together.
+costs nothing more where rows are gathered by index already; an exchanged column is one bit beside its converter's
+shift-and-add; which array is whose is wiring that a chip's test settles. All slices of a weight move together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,26 +25,26 @@ import pandas as pd
 from torch import nn
 
 from crossbar import ArraySpec
-from hwmodels.devices.faults import HRS, LRS, OPEN, value_of
+from hwmodels.errors import UserError
+from mapping.exchanging_arrays import exchanged
+from mapping.fault_blocks import Block, blocks_of
 from mapping.fault_maps import FaultMaps, checked_faults, faults_of_chip
+from mapping.inputs import Inputs
 from mapping.pieces import Piece
 from mapping.repacking import index_bits
-from mapping.tiling import Tile
 
 if TYPE_CHECKING:
     from mapping.placement import LayerPlacement, Placement
-
-_ROUNDS = 4
-"""Most turns of rows and columns; the second already changes little."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaultAware:
     """A placement moved around the faults of one chip.
 
-    placement: with word and bit lines chosen; table: a row per layer: layer, faulty_cells (under its tiles, before),
-    error_before, error_after (‖Δw‖ / ‖w‖ of what faults alone do to the weights), lines_moved, index_bits (of the
-    tables that say which input and output belong to which line); faults: the maps that it was made for.
+    placement: with word and bit lines, halves and arrays chosen; table: a row per layer: layer, faulty_cells (under its
+    tiles, before), error_before, error_after (‖Δw‖ / ‖w‖ of what faults alone do to the weights), lines_moved,
+    columns_exchanged (halves of pairs), arrays_moved, index_bits (of the tables that say which input and output belong
+    to which line, and one bit a column where halves are exchanged); faults: the maps that it was made for.
     """
 
     placement: Placement
@@ -50,21 +52,41 @@ class FaultAware:
     faults: dict[int, np.ndarray]
 
 
-def avoid_faults(placement: Placement, faults: int | FaultMaps) -> FaultAware:
+def avoid_faults(
+    placement: Placement,
+    faults: int | FaultMaps,
+    *,
+    exchange_halves: bool = True,
+    exchange_arrays: bool = True,
+    example_input: Inputs | None = None,
+) -> FaultAware:
     """Move rows and columns so that stuck cells meet weights that they suit.
 
     faults: the map of every array (`FaultMaps`), or the seed of a chip whose faults the devices draw. To blocks that
     have arrays of their own all lines of the array are open; blocks that share an array keep their rectangle.
-    Nothing moves where it gains nothing. Raises UserError for maps that do not fit the placement.
+    exchange_halves: columns of pairs may stand on the other half; exchange_arrays: whole arrays of one spec may change
+    places, for the least Σ ‖Δw‖² / ‖w‖² over all layers (a single one may lose by it).
+    example_input: calibrate the moved placement on it, as `place` does; without it ranges stay as they are.
+    Nothing moves where it gains nothing. Raises UserError for maps that do not fit the placement, and without example
+    where converters have ranges of their own, which belong to the columns that they serve.
     O(rows · faulty cells) for the costs of a tile and O(lines³) for each assignment.
     """
+    _check_ranges(placement, example_input)
     maps = faults_of_chip(placement, faults) if isinstance(faults, int) else checked_faults(placement, faults)
-    pieces = _by_layer(placement)
-    moved, rows = {}, []
-    for name, layer in placement.layers.items():
-        moved[name], row = _of_layer(layer, placement.spec_of(layer), pieces[name], maps)
-        rows.append(row)
-    return FaultAware(replace(placement, layers=moved), pd.DataFrame(rows), maps)
+    found, table = _moved(placement, maps, exchange_halves)
+    if exchange_arrays and any(codes.any() for codes in maps.values()):
+        homes = exchanged(placement, maps)
+        if homes != (placement.homes or tuple(range(len(homes)))):
+            other, rows = _moved(replace(placement, homes=homes), maps, exchange_halves)
+            if _squares(rows) < _squares(table) * (1 - 1e-9):
+                # What the arrays were before, from the placement as it came.
+                before = table[["faulty_cells", "error_before"]]
+                found, table = other, rows.assign(**before, arrays_moved=_arrays_moved(placement, other))
+    if example_input is not None:
+        from mapping.calibration import calibrate
+
+        found = calibrate(found, example_input)
+    return FaultAware(found, table, maps)
 
 
 def weight_errors(placement: Placement, faults: int | FaultMaps) -> pd.Series:
@@ -72,7 +94,7 @@ def weight_errors(placement: Placement, faults: int | FaultMaps) -> pd.Series:
     maps = faults_of_chip(placement, faults) if isinstance(faults, int) else checked_faults(placement, faults)
     pieces = _by_layer(placement)
     errors = {
-        name: sum(_Block(layer, placement.spec_of(layer), members, maps).error() for members in _blocks(pieces[name]))
+        name: sum(Block(layer, placement.spec_of(layer), members, maps).error() for members in blocks_of(pieces[name]))
         for name, layer in placement.layers.items()
     }
     return pd.Series({name: float(np.sqrt(error)) / _norm(placement.layers[name]) for name, error in errors.items()})
@@ -104,33 +126,60 @@ def recovered(
     return found | {"recovered": (found["after"] - found["before"]) / lost if lost else float("nan")}
 
 
+def _check_ranges(placement: Placement, example_input: Inputs | None) -> None:
+    for layer in placement.layers.values():
+        if len(layer.calibration.converters) and example_input is None:
+            raise UserError(
+                f"The converters of layer {layer.label!r} have ranges of their own, measured for the columns that they "
+                "serve now; pass example_input, so that moved columns are calibrated again."
+            )
+
+
+def _moved(placement: Placement, maps: dict[int, np.ndarray], exchange_halves: bool) -> tuple[Placement, pd.DataFrame]:
+    """The placement with the lines of every block moved, and its table."""
+    pieces = _by_layer(placement)
+    layers, rows = {}, []
+    for name, layer in placement.layers.items():
+        layers[name], row = _of_layer(layer, placement.spec_of(layer), pieces[name], maps, exchange_halves)
+        rows.append(row)
+    return replace(placement, layers=layers), pd.DataFrame(rows)
+
+
 def _of_layer(
-    layer: LayerPlacement, spec: ArraySpec, pieces: list[Piece], maps: dict[int, np.ndarray]
+    layer: LayerPlacement, spec: ArraySpec, pieces: list[Piece], maps: dict[int, np.ndarray], exchange_halves: bool
 ) -> tuple[LayerPlacement, dict[str, Any]]:
     """One layer with its blocks moved, and its row of the table."""
     tiles, before, after, faulty = list(layer.tiles), 0.0, 0.0, 0
-    for members in _blocks(pieces):
-        block = _Block(layer, spec, members, maps)
+    for members in blocks_of(pieces):
+        block = Block(layer, spec, members, maps)
         faulty += block.faulty
         before += block.error()
         if block.error():
-            block.improve()
+            block.improve(exchange=exchange_halves)
             tiles = block.moved(tiles)
         after += block.error()
     norm = _norm(layer)
-    lines = sum(
-        int((a.line_numbers != b.line_numbers).sum() + (a.columns != b.columns).sum())
-        for a, b in zip(layer.tiles, tiles, strict=True)
-    )
+    pairs = list(zip(layer.tiles, tiles, strict=True))
     row = {
         "layer": layer.label,
         "faulty_cells": faulty,
         "error_before": np.sqrt(before) / norm,
         "error_after": np.sqrt(after) / norm,
-        "lines_moved": lines,
+        "lines_moved": sum(
+            int((a.line_numbers != b.line_numbers).sum() + (a.columns != b.columns).sum()) for a, b in pairs
+        ),
+        "columns_exchanged": sum(int((a.half_signs != b.half_signs).sum()) for a, b in pairs),
+        "arrays_moved": 0,
         "index_bits": index_bits(tuple(tiles), layer.shape.rows, layer.shape.cols),
     }
     return replace(layer, tiles=tuple(tiles)), row
+
+
+def _arrays_moved(before: Placement, after: Placement) -> list[int]:
+    """Arrays of every layer that stand elsewhere on the chip."""
+    pairs = zip(before.tiles["layer"], before.tiles["array"].tolist(), after.tiles["array"].tolist(), strict=True)
+    moved = {(layer, one) for layer, one, two in pairs if one != two}
+    return [sum(layer.label == name for name, _ in moved) for layer in before.layers.values()]
 
 
 def _by_layer(placement: Placement) -> dict[str, list[Piece]]:
@@ -141,143 +190,11 @@ def _by_layer(placement: Placement) -> dict[str, list[Piece]]:
     return pieces
 
 
-def _blocks(pieces: list[Piece]) -> Iterator[list[Piece]]:
-    """The pieces of a layer, block by block."""
-    found: dict[int, list[Piece]] = {}
-    for piece in pieces:
-        found.setdefault(piece.tile.block, []).append(piece)
-    yield from found.values()
+def _squares(table: pd.DataFrame) -> float:
+    """Σ ‖Δw‖² / ‖w‖² over the layers, after moving."""
+    return float((table["error_after"].to_numpy() ** 2).sum())
 
 
 def _norm(layer: LayerPlacement) -> float:
     """‖w‖ of the layer's weights, 1 where all are 0."""
     return float(layer.weights().norm()) or 1.0
-
-
-class _Block:
-    """The cells of one block with the faults of their arrays, and where its rows and columns stand.
-
-    All tiles of a block take the same columns; their rows stand behind each other. share: (planes, rows, cols) what a
-    cell counts in its weight, per siemens; g: (planes, rows, cols) [S]; maps: per plane the faults of its array at
-    (word line, weight column), (planes, lines, places).
-    """
-
-    def __init__(
-        self, layer: LayerPlacement, spec: ArraySpec, pieces: list[Piece], maps: dict[int, np.ndarray]
-    ) -> None:
-        parts = [piece for piece in pieces if not piece.dummy]
-        self.numbers = sorted({piece.number for piece in parts})
-        tiles = [layer.tiles[number] for number in self.numbers]
-        self.tiles, self.spec, size = tiles, spec, spec.cells_per_weight
-        starts = np.cumsum([0, *(tile.rows.size for tile in tiles)])
-        self.starts = dict(zip(self.numbers, starts.tolist(), strict=False))
-        planes = list(spec.encoder.planes)
-        shape = (len(planes), int(starts[-1]), tiles[0].cols.size)
-        self.g, self.share = np.zeros(shape), np.zeros(shape)
-        scale = np.broadcast_to(layer.grid.scale, (layer.shape.groups, layer.shape.cols))
-        per_s = scale[tiles[0].group][tiles[0].cols] / spec.encoder.full_scale_s
-        room = (spec.rows, (spec.cols - spec.dummy_cols) // size)
-        self.codes = np.zeros((len(planes), *room), dtype=np.int8)
-        for piece in parts:
-            plane = planes.index((piece.sign, piece.slice))
-            rows = slice(self.starts[piece.number], self.starts[piece.number] + piece.tile.rows.size)
-            self.g[plane, rows] = piece.target
-            self.share[plane, rows] = per_s * _counts(layer, piece, spec)
-            if piece.array in maps:
-                at = int(piece.columns[0]) % size
-                self.codes[plane] = maps[piece.array][:, at : size * room[1] : size]
-        self.value = {code: value_of(code, spec.device) for code in (LRS, HRS, OPEN)}
-        self.lines = np.concatenate([tile.line_numbers for tile in tiles])
-        self.places = np.array(tiles[0].columns)
-        alone = all(tile.site is None for tile in tiles) and not spec.dummy_cols
-        self.free_lines = np.arange(room[0]) if alone else np.sort(self.lines)
-        self.free_places = np.arange(room[1]) if alone else np.sort(self.places)
-
-    @property
-    def faulty(self) -> int:
-        """Cells of the block that stand on faulty crossings."""
-        return int(((self.codes[:, self.lines[:, None], self.places] > 0) & (self.g > 0)).sum())
-
-    def error(self) -> float:
-        """Σ (Δw)² of the block."""
-        return float((self._shift(self.codes[:, self.lines[:, None], self.places]) ** 2).sum())
-
-    def improve(self) -> None:
-        """Move rows and columns in turn until nothing improves."""
-        from scipy.optimize import linear_sum_assignment
-
-        best = self.error()
-        for _ in range(_ROUNDS):
-            self.lines = _assigned(self._row_costs(), self.lines, self.free_lines, linear_sum_assignment)
-            self.places = _assigned(self._col_costs(), self.places, self.free_places, linear_sum_assignment)
-            now = self.error()
-            if now >= best * (1 - 1e-9):
-                break
-            best = now
-
-    def moved(self, tiles: list[Tile]) -> list[Tile]:
-        """The layer's tiles with those of this block where their rows and columns now stand."""
-        tiles = list(tiles)
-        for number, tile in zip(self.numbers, self.tiles, strict=True):
-            first = self.starts[number]
-            lines = self.lines[first : first + tile.rows.size].astype(np.int32)
-            places = self.places.astype(np.int32)
-            if not (np.array_equal(lines, tile.line_numbers) and np.array_equal(places, tile.columns)):
-                tiles[number] = replace(tile, word_lines=lines, bit_lines=places)
-        return tiles
-
-    def _shift(self, codes: np.ndarray, rows: Any = slice(None), cols: Any = slice(None)) -> np.ndarray:
-        """Δw of chosen weights under faults (planes, …) that broadcast to them, (rows, cols)."""
-        g, share = self.g[:, rows][:, :, cols], self.share[:, rows][:, :, cols]
-        total = np.zeros(g.shape[1:])
-        for code, value in self.value.items():
-            total += (((codes == code) & (g > 0)) * (value - g) * share).sum(axis=0)
-        return total
-
-    def _row_costs(self) -> np.ndarray:
-        """(rows, free lines) Σ_j (Δw)² of every row on every line."""
-        costs = np.zeros((self.g.shape[1], self.free_lines.size))
-        for at, line in enumerate(self.free_lines):
-            codes = self.codes[:, line, self.places]
-            faulty = np.flatnonzero(codes.any(axis=0))
-            if faulty.size:
-                costs[:, at] = (self._shift(codes[:, None, faulty], cols=faulty) ** 2).sum(axis=1)
-        return costs
-
-    def _col_costs(self) -> np.ndarray:
-        """(cols, free places) Σ_i (Δw)² of every column at every place."""
-        costs = np.zeros((self.g.shape[2], self.free_places.size))
-        for at, place in enumerate(self.free_places):
-            codes = self.codes[:, self.lines, place]
-            faulty = np.flatnonzero(codes.any(axis=0))
-            if faulty.size:
-                costs[:, at] = (self._shift(codes[:, faulty, None], rows=faulty) ** 2).sum(axis=0)
-        return costs
-
-
-def _counts(layer: LayerPlacement, piece: Piece, spec: ArraySpec) -> np.ndarray:
-    """What 1 S of a piece's cells counts in its weights, in units of the full scale [S]: (cols,)."""
-    encoder = spec.encoder
-    weight = float(encoder.slicing.weights[piece.slice]) * (piece.sign if spec.encoding == "pair" else 1)
-    signs = layer.signs[piece.number] if layer.signs else None
-    column = encoder.column_sign(signs)
-    if column is None:
-        return np.full(piece.tile.cols.size, weight)
-    return weight * np.asarray(column)[encoder.planes.index((piece.sign, piece.slice))]
-
-
-def _assigned(costs: np.ndarray, now: np.ndarray, free: np.ndarray, solve: Callable[..., Any]) -> np.ndarray:
-    """The free lines that the rows take at the least cost; where they stand already, if that is as good.
-
-    A row that costs the same anywhere stays: a trifle is taken off its present line.
-    """
-    position = np.searchsorted(free, now)
-    which = np.arange(now.size)
-    trifle = 1e-9 * (costs.max() if costs.size else 0.0)
-    biased = costs.copy()
-    biased[which, position] -= trifle
-    rows, chosen = solve(biased)
-    new = np.array(now)
-    new[rows] = free[chosen]
-    better = costs[rows, chosen].sum() < costs[which, position].sum() * (1 - 1e-12)
-    return new if better else now

@@ -24,13 +24,13 @@ def faults_of_chip(placement: Placement, seed: int) -> dict[int, np.ndarray]:
     """The fault maps of all arrays in use on the chip of this seed, as the placement's devices draw them."""
     return {
         number: fault_map((spec.rows, spec.cols), spec.device, seed=seed, array=number)
-        for number, spec in _specs(placement).items()
+        for number, spec in specs_of_arrays(placement).items()
     }
 
 
 def checked_faults(placement: Placement, faults: FaultMaps) -> dict[int, np.ndarray]:
     """The maps as int8. Raises UserError for an array that the placement does not use, another shape or other codes."""
-    specs = _specs(placement)
+    specs = specs_of_arrays(placement)
     found = {}
     for number, given in faults.items():
         if number not in specs:
@@ -64,7 +64,7 @@ def stuck(g: np.ndarray, codes: np.ndarray, device: Device) -> np.ndarray:
     return g
 
 
-def _specs(placement: Placement) -> dict[int, ArraySpec]:
+def specs_of_arrays(placement: Placement) -> dict[int, ArraySpec]:
     """The spec of every array in use."""
     by_label = {layer.label: placement.spec_of(layer) for layer in placement.layers.values()}
     tiles = placement.tiles

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from glob import escape
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +23,7 @@ from mapping.converters import strip_converter
 from mapping.inputs import Inputs
 from mapping.place import place, tile_signs
 from mapping.placement import LayerPlacement, Placement
+from mapping.placing import Placing
 from mapping.rewriting import rewritable
 from mapping.strips import PlacedStrip, unit_conductance
 
@@ -66,9 +68,21 @@ class HardwareAware(nn.Module):
         self.conditions = conditions or Conditions()
 
     def calibrate(self, example_input: Inputs) -> None:
-        """Take masks, level grids and ranges from the weights as they are now and from these inputs."""
-        own = {name: layer.array for name, layer in self.placement.layers.items() if layer.array is not None}
-        self.placement = place(self.model, self.placement.array, example_input, arrays=own, free_unused=False)
+        """Take masks, level grids and ranges from the weights as they are now and from these inputs.
+
+        The network is placed anew with the choices that it was placed with (`Placement.placing`), layers on the arrays
+        that they had. Lines that were moved around the faults of one chip stand in order again: every call is another
+        chip.
+        """
+        own = {escape(name): layer.array for name, layer in self.placement.layers.items() if layer.array is not None}
+        self.placement = place(
+            self.model,
+            self.placement.array,
+            example_input,
+            arrays=own,
+            free_unused=False,
+            **self.placement.placing.options(),
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's forward, its placed layers on arrays."""
@@ -116,13 +130,14 @@ def wrap(
     seed: int = 0,
     calibrate_every: int | None = 20,
     conditions: Conditions | None = None,
+    placing: Placing | None = None,
 ) -> HardwareAware:
     """A network to train against the arrays it will run on: `model` with its layers on `array`.
 
     example_input: as in `mapping.place`, a few dozen real inputs that set the ranges. seed: of the chips. The model's
     weights stay floats; train the returned module, then place the model. calibrate_every: training calls after which
     level grids and ranges follow the weights (None: they stay; `calibrate` takes them anew when asked to). conditions:
-    of reading; default: at once, with the read noise of the device.
+    of reading; default: at once, with the read noise of the device. placing: how it is placed, as it will be later.
     Raises UserError as `mapping.place` does, and for a number of calls below 1.
     """
     if calibrate_every is not None and calibrate_every < 1:
@@ -135,7 +150,8 @@ def wrap(
             f"Layer {hidden[0]!r} is a {type(model.get_submodule(hidden[0])).__name__}, which holds several matrices; "
             "wrap mapping.prepare(model), which has a layer for each, and train that."
         )
-    placement = place(model, array, example_input, free_unused=False)
+    options = (placing or Placing()).options()
+    placement = place(model, array, example_input, free_unused=False, **options)
     return HardwareAware(
         model,
         placement,

@@ -18,6 +18,7 @@ from mapping.hardware_aware import compute, with_weights
 from mapping.inputs import Inputs
 from mapping.place import place
 from mapping.placement import Placement
+from mapping.placing import Placing
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -35,7 +36,7 @@ class LayersOnArrays:
     """Lets Conv2d and Linear layers compute on arrays while they are trained; the `wrap` of `admm.compress`.
 
     array: the arrays, with the errors to train against; example_input: sets the ranges, as in `mapping.place`;
-    conditions: of reading. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`; each
+    conditions: of reading. placing: how layers are put on arrays, as they will be later. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`; each
     layer has chips of its own.
     `prepare` takes tiles, ranges and level grids from the network as it is; between two of them only the weights on the
     cells follow. Chips are drawn from torch's generator, so that what seeds an epoch seeds its chips. Gradients are
@@ -49,10 +50,12 @@ class LayersOnArrays:
         *,
         conditions: Conditions | None = None,
         chips: Literal["step", "epoch"] = "step",
+        placing: Placing | None = None,
     ) -> None:
         """Set up without a network; `prepare` must come before the first layer is wrapped."""
         self.array, self.example_input, self.chips = array, example_input, chips
         self.conditions = conditions or Conditions()
+        self.placing = placing or Placing()
         self._placed: dict[int, tuple[Placement, int]] = {}
 
     def prepare(self, model: nn.Module, masks: Mapping[str, Tensor], grids: Mapping[str, LevelGrid]) -> None:
@@ -61,7 +64,8 @@ class LayersOnArrays:
         Raises UserError as `mapping.place` does.
         """
         parts = _Parts(model, masks, grids)
-        placement = place(parts, self.array, self.example_input, snap=True, free_unused=False)
+        options = self.placing.options()
+        placement = place(parts, self.array, self.example_input, snap=True, free_unused=False, **options)
         modules, self._placed = dict(model.named_modules()), {}
         for name, layer in placement.layers.items():
             if name not in modules:

@@ -128,17 +128,21 @@ class CrossbarNetwork(nn.Module):
     def describe(self) -> pd.DataFrame:
         """What really runs, a row per layer: arrays, cycles, converters, calibration; then the digital rest.
 
-        macs: multiply-accumulates per inference; operations: of a digital module, elements by torch's names. What masks
-        freed across layers stands in `.attrs["notes"]`, the share of multiply-accumulates on arrays in
-        `.attrs["macs_on_arrays"]`.
+        arrays_bound: arrays that no tiling of the layer's mask can go below; macs: multiply-accumulates per inference;
+        operations: of a digital module, elements by torch's names. What masks freed across layers stands in
+        `.attrs["notes"]`, the share of multiply-accumulates on arrays in `.attrs["macs_on_arrays"]`.
         """
         table = self.placement.layer_table
-        arrays = dict(zip(table["layer"], table["arrays"], strict=True))
+        arrays = {
+            name: (count, bound)
+            for name, count, bound in zip(table["layer"], table["arrays"], table["arrays_bound"], strict=True)
+        }
         rows: list[dict[str, Any]] = [
             {
                 "layer": name,
                 "runs": "crossbar",
-                "arrays": arrays[name],
+                "arrays": arrays[name][0],
+                "arrays_bound": arrays[name][1],
                 "encoding": layer.spec.encoding,
                 "slices": layer.spec.slices,
                 "input_cycles": layer.spec.cycles_per_vector(layer.placed.calibration.signed),

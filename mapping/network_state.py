@@ -45,6 +45,8 @@ def fingerprint(
     digest = hashlib.sha256()
     spec = TypeAdapter(ArraySpec).dump_json(placement.array)
     digest.update(spec + repr((conditions, conductance_bits)).encode())
+    if placement.homes:
+        digest.update(f"homes {placement.homes}".encode())
     for number, codes in sorted((faults or {}).items()):
         digest.update(f"faults of {number}".encode() + np.ascontiguousarray(codes).tobytes())
     for layer in placement.layers.values():

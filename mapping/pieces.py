@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,23 +79,28 @@ def tiles_by_site(layer: LayerPlacement) -> dict[Site, list[int]]:
 def pieces_of(placement: Placement) -> Iterator[Piece]:
     """Everything on the arrays, layer by layer and in each layer site by site, sign by sign, slice by slice.
 
-    Arrays are numbered as they are met first. An array that would hold no cell (a half of a pair with open crossings
-    only) is not built. The arrays of a site that layers share are held until the last of them has been given out.
+    Arrays are numbered as they are met first, or as `Placement.homes` says. An array that would hold no cell (a half of
+    a pair with open crossings only) is not built. The arrays of a site that layers share are held until the last of
+    them has been given out.
     """
     by_layer = {name: tiles_by_site(layer) for name, layer in placement.layers.items()}
     visits = Counter(site for sites in by_layer.values() for site in sites)
     shared = _shared(placement, by_layer, visits)
     held: dict[Site, list[Piece]] = {}
-    first = 0
+    numbers_of_arrays = array_numbers(placement.homes)
     for name, layer in placement.layers.items():
         for site, numbers in by_layer[name].items():
             if site not in held:
                 members = shared.get(site) or [(layer, number) for number in numbers]
-                held[site] = list(_standing(members, placement.spec_of(layer), first))
-                first = max([first, *(piece.array + 1 for piece in held[site])])
+                held[site] = list(_standing(members, placement.spec_of(layer), numbers_of_arrays))
             visits[site] -= 1
             standing = held[site] if visits[site] else held.pop(site)
             yield from (piece for piece in standing if piece.layer is layer)
+
+
+def array_numbers(homes: tuple[int, ...]) -> Iterator[int]:
+    """The numbers of the arrays in the order in which layers fill them; those beyond `homes` in their own order."""
+    return chain(homes, count(len(homes)))
 
 
 def _shared(
@@ -109,11 +115,10 @@ def _shared(
     return found
 
 
-def _standing(members: list[tuple[LayerPlacement, int]], spec: ArraySpec, first: int) -> Iterator[Piece]:
-    """The pieces on the arrays of one site, arrays numbered from `first` in the order sign, slice."""
+def _standing(members: list[tuple[LayerPlacement, int]], spec: ArraySpec, numbers: Iterator[int]) -> Iterator[Piece]:
+    """The pieces on the arrays of one site, which take their numbers in the order sign, slice."""
     coded = [layer.cell_codes(layer.tiles[number], spec).codes for layer, number in members]
     built: set[tuple[int, str, int]] = set()
-    number = first
     for group in spec.plane_groups:
         parts = [
             part
@@ -122,8 +127,7 @@ def _standing(members: list[tuple[LayerPlacement, int]], spec: ArraySpec, first:
         ]
         if not any(part["target"].any() for part in parts):
             continue
-        contents = Contents(number=number, target=_whole(parts, spec))
-        number += 1
+        contents = Contents(number=next(numbers), target=_whole(parts, spec))
         for part in parts:
             subtracted = spec.signed_converter and part["sign"] < 0
             # A subtracted half whose partner holds no cell is read by the converter alone.

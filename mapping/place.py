@@ -20,6 +20,7 @@ from mapping.inputs import Arguments, Inputs
 from mapping.lowering.geometry import Geometry
 from mapping.masks import checked_matrix, level_indices, live_weights
 from mapping.placement import LayerPlacement, Placement
+from mapping.placing import Placing, Scale
 from mapping.preparing import prepare, ties
 from mapping.repacking import repacked
 from mapping.sharing import Sharing, share_arrays
@@ -32,7 +33,7 @@ def place(
     array: ArraySpec,
     example_input: Inputs,
     *,
-    scale: str = "layer",
+    scale: Scale = "layer",
     snap: bool = False,
     arrays: Mapping[str, ArraySpec] | None = None,
     repack: bool = False,
@@ -119,6 +120,7 @@ def place(
         folded=folded,
         notes=tuple(notes),
         network=network,
+        placing=Placing(scale=scale, repack=repack, share=share, spare_rows=spare_rows, spare_cols=spare_cols),
     )
     return measured(placement, example_input) if calibrate else input_ranges(placement, example_input)
 

@@ -14,13 +14,16 @@ import pandas as pd
 import torch
 from torch import nn
 
-from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, from_matrix
+from crossbar import ArraySpec, CellCodes, LayerShape, LevelGrid, PairEncoding, from_matrix
 from crossbar.histogram import CodeHistogram
 from hwmodels.errors import UserError
+from mapping.bounds import arrays_bound, layer_bound
 from mapping.folding import Folded, take_out
 from mapping.lowering import Geometry
 from mapping.pieces import Piece, pieces_of
+from mapping.placing import Placing
 from mapping.preparing import prepare
+from mapping.repacking import index_bits
 from mapping.tile_table import tile_table
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
@@ -55,7 +58,8 @@ class LayerPlacement:
 
     index: (groups, rows, cols) level indices (uint8 or uint16) into `grid`; live: bool of that shape, False where
     no weight stands; tiles: the parts that stand on arrays; signs: per tile the digital bits that its cells are read
-    with (`crossbar.CellCodes`), () where the encoding needs none; snap_error: ‖w − quantised w‖ / ‖w‖ over live
+    with (`crossbar.CellCodes`), () where the encoding needs none (exchanged halves of pairs stand in
+    their tiles); snap_error: ‖w − quantised w‖ / ‖w‖ over live
     weights, what placing cost in precision (0 for weights that were on their levels already); array: the arrays of
     this layer, None for the placement's.
     """
@@ -106,16 +110,30 @@ class LayerPlacement:
 
         Raises MixedSignsError for a polarised tile whose fragments hold weights of both signs.
         """
-        at = np.ix_(tile.rows, tile.cols)
-        return spec.encoder.encode(self.index[tile.group][at], self.live[tile.group][at])
+        at, encoder = np.ix_(tile.rows, tile.cols), spec.encoder
+        cells = encoder.encode(self.index[tile.group][at], self.live[tile.group][at])
+        if tile.exchanged is None:
+            return cells
+        assert isinstance(encoder, PairEncoding), "only pairs have halves to exchange"
+        return CellCodes(encoder.exchanged(cells.codes, tile.exchanged), tile.half_signs[None])
+
+    @cached_property
+    def _exchanges(self) -> bool:
+        return any(tile.exchanged is not None for tile in self.tiles)
+
+    def signs_of(self, number: int) -> np.ndarray | None:
+        """The digital bits that the cells of a tile are read with, None where the layer needs none."""
+        if self.signs:
+            return self.signs[number]
+        return self.tiles[number].half_signs[None] if self._exchanges else None
 
     def weights_from_cells(self, spec: ArraySpec) -> torch.Tensor:
         """The weight tensor rebuilt from nothing but the cells and their signs: equals `weights()` bit for bit."""
         matrix = np.zeros(self.index.shape, dtype=np.float32)
         spec = self.array or spec
         for number, tile in enumerate(self.tiles):
-            signs = self.signs[number] if self.signs else None
-            index, live = spec.encoder.decode(CellCodes(self.cell_codes(tile, spec).codes, signs))
+            cells = CellCodes(self.cell_codes(tile, spec).codes, self.signs_of(number))
+            index, live = spec.encoder.decode(cells)
             at = np.ix_(tile.rows, tile.cols)
             scale = self.grid.scale if self.grid.scale.ndim == 0 else self.grid.scale[tile.group, tile.cols]
             weights = LevelGrid(self.grid.values, scale).weights(index)
@@ -132,7 +150,9 @@ class Placement:
     files that do not say); folded: pairs of layer and the batch normalisation that went into it; notes: what masks
     freed across layers, or why nothing; network: the original module (its
     biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
-    beside the placed weights (biases, normalisation) as they were placed, when loaded.
+    beside the placed weights (biases, normalisation) as they were placed, when loaded; homes: which array of the chip
+    the first, second, … array that the layers fill is (a permutation, `avoid_faults`), () for that very order; placing: the
+    choices that it was placed with.
     """
 
     array: ArraySpec
@@ -144,6 +164,8 @@ class Placement:
     notes: tuple[str, ...] = ()
     network: nn.Module | None = field(default=None, repr=False)
     digital_state: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
+    homes: tuple[int, ...] = ()
+    placing: Placing = field(default_factory=Placing)
 
     def spec_of(self, layer: LayerPlacement) -> ArraySpec:
         """The arrays that a layer stands on: its own, else the placement's."""
@@ -164,8 +186,17 @@ class Placement:
         return len(set(self.tiles["array"].tolist()))
 
     @property
+    def arrays_bound(self) -> int:
+        """Arrays below which no tiling of these masks can go, see `mapping.bounds`."""
+        return arrays_bound(self)
+
+    @property
     def layer_table(self) -> pd.DataFrame:
-        """A row per layer: its matrix, what survives of it, and the arrays it takes."""
+        """A row per layer: its matrix, what survives of it, and the arrays it takes.
+
+        arrays_bound: what no tiling can go below (`mapping.bounds`); index_bits: of the tables that say which input
+        and output belong to which line (`mapping.repacking`).
+        """
         counts = Counter(layer for layer, _ in set(zip(self.tiles["layer"], self.tiles["array"], strict=True)))
         return pd.DataFrame(
             [
@@ -181,6 +212,8 @@ class Placement:
                     "rows_kept": int(layer.live.any(axis=2).sum()),
                     "cols_kept": int(layer.live.any(axis=1).sum()),
                     "arrays": counts[layer.label],
+                    "arrays_bound": layer_bound(layer, self.spec_of(layer)),
+                    "index_bits": index_bits(layer.tiles, layer.shape.rows, layer.shape.cols),
                     "macs": layer.shape.macs,
                     "input_phases": self.spec_of(layer).input_phases(layer.calibration.signed),
                     "levels_used": layer.levels_used,

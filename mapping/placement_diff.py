@@ -105,7 +105,8 @@ def _cells(layer: LayerPlacement, homes: list[int]) -> tuple[np.ndarray, np.ndar
         at = np.ix_(tile.rows, tile.cols)
         array[tile.group][at] = home
         line[tile.group][at] = tile.line_numbers[:, None]
-        column[tile.group][at] = tile.columns
+        # Exchanged halves put a weight on other cells of the same column.
+        column[tile.group][at] = np.where(tile.half_signs < 0, -2 - tile.columns, tile.columns)
     return array, line, column
 
 

@@ -3,8 +3,9 @@
     export.json     schema, units, the arrays' specs
     arrays.csv      a row per array: array, file, rows, cols, layers, cells, g_min_s, g_max_s
     lines.csv       a row per line of a piece: array, kind (word or bit), line, layer, tile, group, matrix (row of the
-                    layer's matrix for a word line, column for a bit line), sign, slice; bit lines of dummy columns have
-                    matrix −1, and word lines no sign or slice of their own (0)
+                    layer's matrix for a word line, column for a bit line), sign, slice; sign: how a bit line counts
+                    in its output, where halves of a pair are exchanged the other way round than its array; bit lines
+                    of dummy columns have matrix −1, and word lines no sign or slice of their own (0)
     array-N.csv     rows × cols target conductances [S], word line by word line, 17 digits; 0 is an open crossing
 
 Row r of a layer's matrix is input r of (in, kh, kw) in C order, its column an output channel of the group.
@@ -97,7 +98,8 @@ def _lines(piece: Piece) -> pd.DataFrame:
     common = {"array": piece.array, "layer": piece.layer.label, "tile": piece.number, "group": tile.group}
     matrix = np.full(piece.columns.size, -1) if piece.dummy else tile.cols
     word = {"kind": "word", "line": tile.line_numbers, "matrix": tile.rows, "sign": 0, "slice": 0}
-    bit = {"kind": "bit", "line": piece.columns, "matrix": matrix, "sign": piece.sign, "slice": piece.slice}
+    sign = piece.sign if piece.dummy else piece.sign * tile.half_signs
+    bit = {"kind": "bit", "line": piece.columns, "matrix": matrix, "sign": sign, "slice": piece.slice}
     order = ["array", "kind", "line", "layer", "tile", "group", "matrix", "sign", "slice"]
     return pd.concat([pd.DataFrame(common | word), pd.DataFrame(common | bit)])[order]  # type: ignore[return-value]
 

@@ -1,19 +1,22 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
-Schema `ohmweave.placement/3`. JSON: the array spec with its device, per layer the geometry, matrix shape, calibration
-and its own array spec where it has one, the SHA-256 of what stands where (`content_sha256`: level indices, masks, grids
-and tiles), the digital layers, and the SHA-256 of the tensor file. Tensors, per layer NAME:
+Schema `ohmweave.placement/4`. JSON: the array spec with its device, homes (which array of the chip each is), placing
+(the choices of `mapping.placing.Placing`), per layer the geometry, matrix shape, calibration and its own array spec where it has one, the SHA-256 of what stands where
+(`content_sha256`: level indices, masks, grids and tiles), the digital layers, and the SHA-256 of the tensor file.
+Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
 `NAME/converters` (int64, (n, 2): array, converter) and `NAME/converter_full_scale_s` (float64, n) of the converters
 with ranges of their own, `NAME/code_counts` (int64) and `NAME/codes_used` (uint8) of the histogram of column sums,
 `NAME/tile_rows`, `NAME/tile_cols` (int32, all tiles behind each other), `NAME/tile_sizes` (int32, (tiles, 3): group,
 rows, cols), `NAME/tile_places` (int32, (tiles, 4): block, row0, col0, site or −1), where tiles do not fill their
-rectangles in order `NAME/word_lines` and `NAME/bit_lines` (int32, beside tile_rows and tile_cols) and, where the
-encoding has them, `NAME/signs` (int8, the tiles' flips or fragment signs behind each other, row by row); and
-`digital/KEY` for every tensor of the network that is not a placed weight. Nothing in it is code.
+rectangles in order `NAME/word_lines` and `NAME/bit_lines` (int32, beside tile_rows and tile_cols), where halves of
+pairs are exchanged `NAME/exchanged` (uint8, beside tile_cols) and, where the encoding has them, `NAME/signs` (int8, the
+tiles' flips or fragment signs behind each other, row by row); and `digital/KEY` for every tensor of the network that is
+not a placed weight. Nothing in it is code.
 
-Files of schema 1 and 2 are read: 2 knows neither shared arrays nor lines out of order nor arrays of a layer's own; 1
-holds pairs only, every tile at the top of arrays of its own, and neither ranges per converter nor histograms.
+Files of schema 1 to 3 are read: 3 knows neither exchanged halves nor exchanged arrays; 2 neither shared arrays nor
+lines out of order nor arrays of a layer's own; 1 holds pairs only, every tile at the top of arrays of its own, and
+neither ranges per converter nor histograms.
 """
 
 from __future__ import annotations
@@ -36,11 +39,12 @@ from hwmodels import atomic
 from hwmodels.errors import UserError
 from mapping.lowering import Geometry
 from mapping.placement import Calibration, LayerPlacement, Placement
+from mapping.placing import Placing
 from mapping.tiling import Tile
 from mapping.trace import DigitalLayer
 
-SCHEMA = "ohmweave.placement/3"
-OLDER = ("ohmweave.placement/1", "ohmweave.placement/2")
+SCHEMA = "ohmweave.placement/4"
+OLDER = ("ohmweave.placement/1", "ohmweave.placement/2", "ohmweave.placement/3")
 """Schemas that are read as well."""
 JSON_FILE, TENSOR_FILE = "placement.json", "placement.safetensors"
 
@@ -61,6 +65,8 @@ def save(placement: Placement, folder: str | os.PathLike[str]) -> None:
         "macs_digital": placement.macs_digital,
         "folded": placement.folded,
         "notes": placement.notes,
+        "homes": placement.homes,
+        "placing": placement.placing.options(),
         "layers": [_layer_head(layer) | {"content_sha256": content_hash(layer)} for layer in placement.layers.values()],
         "digital": [asdict(item) for item in placement.digital],
     }
@@ -99,9 +105,19 @@ def load(folder: str | os.PathLike[str]) -> Placement:
             folded=_retupled(head.get("folded", ())),
             notes=tuple(head.get("notes", ())),
             digital_state=state,
+            homes=_homes(head.get("homes", ())),
+            placing=Placing(**head.get("placing", {})),
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"The placement in {str(path)!r} is damaged: {error}") from None
+
+
+def _homes(given: Any) -> tuple[int, ...]:
+    """The arrays' places on the chip, each once."""
+    homes = tuple(int(number) for number in given)
+    if sorted(homes) != list(range(len(homes))):
+        raise ValueError("homes names an array twice, or one that there is not")
+    return homes
 
 
 def _tensors(placement: Placement) -> dict[str, torch.Tensor]:
@@ -143,6 +159,8 @@ def _standing(layer: LayerPlacement) -> dict[str, np.ndarray]:
     if not all(tile.in_order for tile in tiles):
         own["word_lines"] = np.concatenate([tile.line_numbers for tile in tiles]).astype(np.int32)
         own["bit_lines"] = np.concatenate([tile.columns for tile in tiles]).astype(np.int32)
+    if any(tile.exchanged is not None for tile in tiles):
+        own["exchanged"] = np.concatenate([tile.half_signs < 0 for tile in tiles]).astype(np.uint8)
     if layer.signs:
         own["signs"] = np.concatenate([sign.ravel() for sign in layer.signs])
     return own
@@ -211,6 +229,7 @@ _OPTIONAL = (
     "tile_places",
     "word_lines",
     "bit_lines",
+    "exchanged",
     "signs",
     "converters",
     "converter_full_scale_s",
@@ -254,6 +273,9 @@ def _tiles(own: dict[str, np.ndarray]) -> tuple[Tile, ...]:
     lines = bits = [None] * len(sizes)
     if "word_lines" in own:
         lines, bits = _parts(own["word_lines"], sizes[:, 1]), _parts(own["bit_lines"], sizes[:, 2])
+    halves: list[Any] = [None] * len(sizes)
+    if "exchanged" in own:
+        halves = _parts(own["exchanged"].astype(bool), sizes[:, 2])
     alone = np.stack([np.arange(len(sizes)), np.zeros(len(sizes), dtype=int)], axis=1)
     given = own.get("tile_places", alone)  # schema 1: every tile at the top of arrays of its own
     places = np.tile([0, 0, 0, -1], (len(sizes), 1))  # schema 2: no arrays that layers share
@@ -269,8 +291,9 @@ def _tiles(own: dict[str, np.ndarray]) -> tuple[Tile, ...]:
             site=None if place[3] < 0 else int(place[3]),
             word_lines=w,
             bit_lines=b,
+            exchanged=x if x is not None and x.any() else None,
         )
-        for size, r, c, place, w, b in zip(sizes, rows, cols, places, lines, bits, strict=True)
+        for size, r, c, place, w, b, x in zip(sizes, rows, cols, places, lines, bits, halves, strict=True)
     )
 
 

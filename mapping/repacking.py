@@ -75,16 +75,17 @@ def lower_bound(mask: np.ndarray, array_rows: int, array_cols: int) -> int:
 
 
 def index_bits(tiles: tuple[Tile, ...], rows: int, cols: int) -> int:
-    """Bits of the tables that say which input drives each word line and which output each column gives.
+    """Bits of the tables that say which input drives each word line and which output each column gives, and how.
 
-    ⌈log2 rows⌉ a word line and ⌈log2 cols⌉ a column of every tile of a layer's matrix (rows, cols); 0 where every tile
-    takes neighbouring rows and columns in order, for which a first number and a length do. It is not priced: no
-    component library holds such a table.
+    ⌈log2 rows⌉ a word line and ⌈log2 cols⌉ a column of every tile of a layer's matrix (rows, cols); none where every
+    tile takes neighbouring rows and columns in order, for which a first number and a length do. One bit a column more
+    in tiles with exchanged halves. It is not priced: no component library holds such a table.
     """
+    turned = sum(tile.cols.size for tile in tiles if tile.exchanged is not None)
     if all(_neighbours(tile.rows) and _neighbours(tile.cols) and tile.in_order for tile in tiles):
-        return 0
+        return turned
     per_row, per_col = (max(size - 1, 1).bit_length() for size in (rows, cols))
-    return sum(tile.rows.size * per_row + tile.cols.size * per_col for tile in tiles)
+    return turned + sum(tile.rows.size * per_row + tile.cols.size * per_col for tile in tiles)
 
 
 def _neighbours(lines: np.ndarray) -> bool:

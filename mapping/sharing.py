@@ -94,18 +94,14 @@ def share_arrays(
 ) -> dict[str, LayerPlacement]:
     """The layers with their blocks moved together on shared arrays.
 
-    specs: the arrays of every layer; only layers on arrays of one spec share. Raises UserError for dummy columns,
-    which serve all columns of an array at once.
+    specs: the arrays of every layer; only layers on arrays of one spec share. A block with a dummy column takes it
+    along: the reference has to be summed over the rows that are driven, which are the block's. Raises UserError for an
+    unknown sharing.
     """
     if sharing == "none":
         return layers
     if sharing not in ("layer", "network"):
         raise UserError(f"Unknown sharing {sharing!r}; choose 'none', 'layer' or 'network'.")
-    if any(spec.dummy_cols for spec in specs.values()):
-        raise UserError(
-            'Layers cannot share arrays with dummy columns (offset_correction = "analog"), which belong to a whole '
-            'array; use offset_correction = "digital" or share="none".'
-        )
     groups: dict[object, list[str]] = {}
     kinds: list[ArraySpec] = []
     for name in layers:
@@ -121,30 +117,35 @@ def share_arrays(
     return {name: moved[name] for name in layers}
 
 
-def blocks_of(layer: LayerPlacement) -> dict[int, tuple[int, int]]:
-    """Word lines and weight columns (height, width) of every block of a layer."""
+def blocks_of(layer: LayerPlacement, spec: ArraySpec) -> dict[int, tuple[int, int]]:
+    """Word lines and weight columns (height, width) of every block of a layer, its dummy columns among them."""
     sizes: dict[int, tuple[int, int]] = {}
     for tile in layer.tiles:
         high, wide = sizes.get(tile.block, (0, 0))
-        sizes[tile.block] = (high + tile.rows.size, max(wide, tile.cols.size))
+        sizes[tile.block] = (high + tile.rows.size, max(wide, tile.cols.size + (spec.dummy_cols > 0)))
     return sizes
+
+
+def room_of(spec: ArraySpec) -> tuple[int, int]:
+    """Word lines and weight columns of an array that blocks may take, a dummy column among the latter."""
+    # The dummies of all slices take as many bit lines as a weight does.
+    return spec.rows, spec.weight_cols + (spec.dummy_cols > 0)
 
 
 def _mobile(blocks: list[tuple[str, int, int, int]], spec: ArraySpec) -> list[tuple[str, int, int, int]]:
     """The blocks that leave room for another one beside them or below."""
+    rows, cols = room_of(spec)
     least_high = min((block[2] for block in blocks), default=0)
     least_wide = min((block[3] for block in blocks), default=0)
-    return [
-        block for block in blocks if spec.rows - block[2] >= least_high or spec.weight_cols - block[3] >= least_wide
-    ]
+    return [block for block in blocks if rows - block[2] >= least_high or cols - block[3] >= least_wide]
 
 
 def _packed(layers: dict[str, LayerPlacement], spec: ArraySpec, first: int) -> tuple[dict[str, LayerPlacement], int]:
     """Layers that share arrays of one spec, sites numbered from `first`; the next free number."""
     blocks = _mobile(
-        [(name, block, *size) for name, layer in layers.items() for block, size in blocks_of(layer).items()], spec
+        [(name, block, *size) for name, layer in layers.items() for block, size in blocks_of(layer, spec).items()], spec
     )
-    packing = pack(np.array([b[2] for b in blocks]), np.array([b[3] for b in blocks]), spec.rows, spec.weight_cols)
+    packing = pack(np.array([b[2] for b in blocks]), np.array([b[3] for b in blocks]), *room_of(spec))
     members = np.bincount(packing.place[:, 0], minlength=packing.bins)
     numbers = np.cumsum(members > 1) - 1 + first
     home = {

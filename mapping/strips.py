@@ -97,7 +97,7 @@ def build_strips(
         tiles = [layer.tiles[number] for number in numbers]
         seen = [_seen(layer.tiles[number], parts[number], spec, cells, drivers) for number in numbers]
         planes, offset, place = (np.concatenate(item, axis=-1) for item in zip(*seen, strict=True))
-        signs = [layer.signs[number] if layer.signs else None for number in numbers]
+        signs = [layer.signs_of(number) for number in numbers]
         strip = strip_of(planes, unit_conductance(spec), spec.encoder, signs, [tile.cols.size for tile in tiles])
         if drivers is not None:
             shift = offset.reshape(-1) / unit_conductance(spec)

@@ -39,7 +39,8 @@ def stuck_weights(placement: Placement, seed: int = 0, faults: FaultMaps | None 
         hit = (codes > 0) & (piece.target > 0)
         g = np.where(hit, states[codes], piece.target)
         at = np.ix_(tile.rows, tile.cols)
-        sums[piece.layer.name][tile.group][at] += piece.sign * spec.encoder.slicing.weights[piece.slice] * g
+        counts = piece.sign * tile.half_signs * spec.encoder.slicing.weights[piece.slice]
+        sums[piece.layer.name][tile.group][at] += counts * g
         faulty[piece.layer.name][tile.group][at] |= hit
     found = [
         _table(layer, sums[name], faulty[name] & layer.live, placement.spec_of(layer).encoder.full_scale_s)

@@ -30,11 +30,11 @@ def tile_sums(
     """Conductance, driven conductance and live cells of every tile and plane, added into the last five arrays.
 
     index, live: (groups, rows, cols); group: (tiles,); rows, cols: the tiles' lines behind each other, row_ends and
-    col_ends (tiles + 1,) where each begins; flips: (planes, all columns) 1 where a column holds complements, or (0, 0);
-    g: (2, planes, levels + 1) [S] of a level, of its complement; the last entry where no weight stands; carries:
-    (planes, levels + 1) whether a level has its cell on the plane; drive: (groups, rows). g_sum, driven: (tiles,
-    planes) [S]; count, most: (tiles, planes) live cells, and most of them in a column; most_live: (tiles,) most live
-    weights in a column, whatever their sign. O(weights · planes).
+    col_ends (tiles + 1,) where each begins; flips: (planes, all columns) 1 where a column holds complements, or its
+    halves are exchanged, or (0, 0); g: (2, planes, levels + 1) [S] of a level, and where it is flipped; the last entry
+    where no weight stands; carries: of that shape, whether a level has its cell on the plane; drive: (groups, rows).
+    g_sum, driven: (tiles, planes) [S]; count, most: (tiles, planes) live cells, and most of them in a column;
+    most_live: (tiles,) most live weights in a column, whatever their sign. O(weights · planes).
     """
     tiles, planes, dead = group.size, g.shape[1], g.shape[2] - 1
     width = 0
@@ -54,7 +54,7 @@ def tile_sums(
                     level = int(index[which, row, col]) if stands else dead
                     flip = flips[p, left + c] if flips.size else 0
                     total += g[flip, p, level]
-                    in_column[p, c] += carries[p, level]
+                    in_column[p, c] += carries[flip, p, level]
                     if p == 0:
                         in_column[planes, c] += stands
                 g_sum[t, p] += total

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crossbar import ArraySpec
-from mapping.pieces import Piece, Site, pieces_of, tiles_by_site
+from mapping.pieces import Site, array_numbers, tiles_by_site
 
 if TYPE_CHECKING:
     from mapping.placement import LayerPlacement, Placement
@@ -58,7 +58,7 @@ def tile_table(placement: Placement) -> pd.DataFrame:
     input_phases: 2 where inputs have both signs; read_energy_j: mean energy of the cells for one input vector,
     Σ V²·G·t_read over its cycles with the calibration inputs' voltages, bit lines of other tiles floating, NaN without
     calibration; outputs: values that the whole layer gives per input vector.
-    One compiled pass over the weights, O(weights · planes); `tile_table_reference` is its slow twin.
+    One compiled pass over the weights, O(weights · planes); the tests count the same from the cells, piece by piece.
     """
     sums = {name: TileSums.of(layer, placement.spec_of(layer)) for name, layer in placement.layers.items()}
     parts = list(_layers(placement, sums))
@@ -66,12 +66,6 @@ def tile_table(placement: Placement) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     return pd.DataFrame(columns).astype(COLUMNS)
-
-
-def tile_table_reference(placement: Placement) -> pd.DataFrame:
-    """The same table from the cells themselves, piece by piece: slow, obvious, the twin that tests compare."""
-    rows = [_row(piece, placement.spec_of(piece.layer)) for piece in pieces_of(placement)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +99,9 @@ class TileSums:
         flips = np.zeros((0, 0), dtype=np.int8)
         if spec.encoding == "flipped" and layer.signs:
             flips = (np.concatenate(layer.signs, axis=1) < 0).astype(np.int8)
+        elif any(tile.exchanged is not None for tile in layer.tiles):
+            signs = np.concatenate([tile.half_signs for tile in layer.tiles])
+            flips = np.repeat((signs < 0).astype(np.int8)[None], planes, axis=0)
         tile_sums(
             layer.index, layer.live, group, rows, row_ends, cols, col_ends, flips, g, carries, drive, *real, *whole
         )
@@ -119,7 +116,7 @@ def _behind_each_other(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
 
 
 def _of_level(spec: ArraySpec) -> tuple[np.ndarray, np.ndarray]:
-    """Conductances (2, planes, levels + 1) [S] and carried flags (planes, levels + 1) as `tile_sums` takes them."""
+    """Conductances [S] and carried flags, (2, planes, levels + 1) each, as `tile_sums` takes them."""
     encoder = spec.encoder
     levels = len(encoder.values)
     index, live = np.arange(levels)[None], np.ones((1, levels), dtype=bool)
@@ -135,7 +132,9 @@ def _of_level(spec: ArraySpec) -> tuple[np.ndarray, np.ndarray]:
     carries[:, :levels] = 1
     if spec.encoding == "pair":  # the zero level of a pair stands on no half
         carries[:, :levels] = [np.sign(encoder.values) == sign for sign, _ in encoder.planes]
-    return np.stack([encoder.conductances(codes), encoder.conductances(flipped)]), carries
+        flipped = np.roll(codes, spec.slices, axis=0)  # the other half's cells
+    other = np.roll(carries, spec.slices, axis=0) if spec.encoding == "pair" else carries
+    return np.stack([encoder.conductances(codes), encoder.conductances(flipped)]), np.stack([carries, other])
 
 
 def _layers(placement: Placement, sums: dict[str, TileSums]) -> Iterator[dict[str, np.ndarray]]:
@@ -153,7 +152,7 @@ def _array_numbers(placement: Placement, sums: dict[str, TileSums]) -> dict[Site
     for layer in placement.layers.values():
         for site, numbers in tiles_by_site(layer).items():
             members.setdefault(site, []).append((layer, numbers))
-    first = 0
+    numbers = array_numbers(placement.homes)
     for site, standing in members.items():
         spec = placement.spec_of(standing[0][0])
         found[site] = []
@@ -161,8 +160,7 @@ def _array_numbers(placement: Placement, sums: dict[str, TileSums]) -> dict[Site
             here = spec.dummy_cols > 0 or any(
                 sums[layer.name].g_sum[np.ix_(numbers, group)].any() for layer, numbers in standing
             )
-            found[site].append(first if here else -1)
-            first += here
+            found[site].append(next(numbers) if here else -1)
     return found
 
 
@@ -208,10 +206,10 @@ def _layer(layer: LayerPlacement, spec: ArraySpec, sums: TileSums, arrays: dict[
         "adc_bits_needed": _bits_needed(spec, converted, rows, counted, part),
         "g_sum_s": g_sum,
         "read_energy_j": spec.t_read_s * spec.device.read_voltage_v**2 * driven,
-    } | {name: np.full(tile.size, value) for name, value in _common(layer, spec).items()}
+    } | {name: np.full(tile.size, value) for name, value in common_columns(layer, spec).items()}
 
 
-def _common(layer: LayerPlacement, spec: ArraySpec) -> dict[str, Any]:
+def common_columns(layer: LayerPlacement, spec: ArraySpec) -> dict[str, Any]:
     """The columns that all pieces of a layer share."""
     signed = layer.calibration.signed
     return {
@@ -254,35 +252,3 @@ def _bits_needed(
     asked, where = np.unique(np.stack([rows, counted, part]), axis=1, return_inverse=True)
     bits = [spec.encoder.required_adc_bits(int(n), int(most), int(s), spec.dac_bits) for n, most, s in asked.T]
     return np.where(converted > 0, np.array(bits, dtype=np.int64)[where.reshape(-1)], 0)
-
-
-def _row(piece: Piece, spec: ArraySpec) -> dict[str, object]:
-    """One row of the table, from the cells of its piece."""
-    layer, tile = piece.layer, piece.tile
-    at = np.ix_(tile.rows, tile.cols)
-    sign = np.sign(layer.grid.values)[layer.index[tile.group][at]]
-    live = layer.live[tile.group][at]
-    # The zero level of a pair stands on no half; without halves every live weight has its cell here.
-    carried = live & (sign == piece.sign) if spec.encoding == "pair" else live & (not piece.dummy)
-    drive = layer.calibration.drive[tile.group][tile.rows]
-    counted = int((live if spec.signed_converter else carried).sum(axis=0).max(initial=0))
-    needed = 0
-    if spec.input_bits is not None and piece.converted:
-        needed = spec.encoder.required_adc_bits(tile.rows.size, counted, piece.slice, spec.dac_bits)
-    return _common(layer, spec) | {
-        "array": piece.array,
-        "layer": layer.label,
-        "tile": piece.number,
-        "sign": piece.sign,
-        "slice": piece.slice,
-        "row0": tile.row0,
-        "col0": piece.col0,
-        "rows": tile.rows.size,
-        "cols": piece.columns.size,
-        "converted_cols": piece.converted,
-        "live_cells": int(carried.sum()),
-        "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
-        "adc_bits_needed": needed,
-        "g_sum_s": float(piece.target.sum()),
-        "read_energy_j": spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1)),
-    }

@@ -22,6 +22,7 @@ class Tile:
     of any layers with the same site share arrays and are read in turn; None: the block has arrays of its own.
     word_lines, bit_lines: the word line of every row and the weight column (of the array) of every column, int32, where
     a tile does not fill its rectangle in order; None: row0, row0 + 1, … and col0, col0 + 1, …
+    exchanged: (cols,) bool, columns whose halves of a pair stand in each other's place; None: none do.
     """
 
     group: int
@@ -33,6 +34,7 @@ class Tile:
     site: int | None = None
     word_lines: np.ndarray | None = None
     bit_lines: np.ndarray | None = None
+    exchanged: np.ndarray | None = None
 
     @property
     def lines(self) -> slice | np.ndarray:
@@ -48,6 +50,13 @@ class Tile:
     def line_numbers(self) -> np.ndarray:
         """The word line of every row, (rows,)."""
         return self.row0 + np.arange(self.rows.size) if self.word_lines is None else self.word_lines
+
+    @property
+    def half_signs(self) -> np.ndarray:
+        """(cols,) int8: −1 for columns whose halves are exchanged, so that what is subtracted is added, else +1."""
+        if self.exchanged is None:
+            return np.ones(self.cols.size, dtype=np.int8)
+        return np.where(self.exchanged, -1, 1).astype(np.int8)
 
     @property
     def last_line(self) -> int:

@@ -77,12 +77,21 @@ class PairEncoding:
         halves = [np.where(levels.sign == wanted, levels.digits, levels.idle_code) for wanted in (1, -1)]
         return np.concatenate(halves).astype(np.int16)
 
+    def exchanged(self, codes: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The cells (planes, rows, cols) with both halves exchanged in some columns, (cols,) bool; its own inverse.
+
+        Such a column reads as the negative of its weights; `column_sign` puts that right.
+        """
+        halves = codes.reshape(2, self.slicing.slices, *codes.shape[1:])
+        return np.where(columns, halves[::-1], halves).reshape(codes.shape)
+
     def decode(self, cells: CellCodes) -> tuple[np.ndarray, np.ndarray]:
         """Undo `encode`: level indices (rows, cols) and, for open idle cells, which crossings carry a weight.
 
         With real idle cells a dead crossing and a live zero look the same; both decode to the zero level, live.
         """
-        halves = cells.codes.reshape(2, self.slicing.slices, *cells.codes.shape[1:])
+        codes = cells.codes if cells.signs is None else self.exchanged(cells.codes, cells.signs[0] < 0)
+        halves = codes.reshape(2, self.slicing.slices, *codes.shape[1:])
         present = (halves != self._levels.idle_code).any(axis=1)
         sign = present[0].astype(np.int64) - present[1]
         digits = np.where(halves == OPEN, 0, halves)
@@ -96,8 +105,9 @@ class PairEncoding:
         """Target conductances [S] of cell codes; open crossings are 0 S."""
         return self.slicing.conductances(codes)
 
-    def column_sign(self, signs: np.ndarray | None) -> None:
-        """Nothing is signed after the converters but whole planes."""
+    def column_sign(self, signs: np.ndarray | None) -> np.ndarray | None:
+        """(converted planes, cols) of ±1 that a column's code is multiplied by: −1 where its halves are exchanged."""
+        return None if signs is None else np.repeat(signs, self.plane_weights.size, axis=0)
 
     def input_weight_s(self, signs: np.ndarray | None, cols: int) -> None:
         """Nothing is added: the halves cancel their g_min."""

@@ -17,7 +17,8 @@ class CellCodes:
 
     codes: int16 (planes, rows, cols), the level 0 … L − 1 of every cell or `OPEN`; signs: int8 of ±1, or None where
     the encoding needs none. Flipped columns: (slices, cols), −1 where the column holds complements. Polarised:
-    (fragments, cols), the sign of a fragment's weights.
+    (fragments, cols), the sign of a fragment's weights. Pairs: (1, cols), −1 where a column's halves are exchanged,
+    None where none are.
     """
 
     codes: np.ndarray

@@ -7,8 +7,10 @@ a layer's matrix, so how many are left says everything that counting tiles needs
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -19,13 +21,15 @@ from admm.layers import resolve
 from experiments import config as configuration
 from experiments import models
 from experiments.plans import compression_plan
-from experiments.setup import array_spec, baseline_spec
+from experiments.setup import array_spec
 from hwmodels import Matrix, dense_tiles, prepare
 
 HERE = Path(__file__).parent
 ROWS = HERE.parent.parent / "examples" / "cifar10"
 CELLS_BASELINE = 4
 """Cells of a 9-bit weight: two 4-bit cells of each sign (Yuan et al. 2019, §III)."""
+LINEAR = ("classifier", "fc")
+"""How the names of linear layers begin in the packaged networks."""
 MEAN_G_S = 5.5e-7
 """Sixteen evenly spaced levels of 0.1 to 1 µS, all equally often."""
 PAPER = {
@@ -40,21 +44,20 @@ PAPER = {
 """Table I by network and rate: crossbar area saved [%], accuracy by bits [%], and Fig. 8's reductions at 5 bits [%]."""
 
 
-def matrices(network: nn.Module, kept: dict[str, tuple[int, int]], convolutions_only: bool) -> list[Matrix]:
+def matrices(network: nn.Module, kept: dict[str, tuple[int, int]]) -> list[Matrix]:
     """Lowered matrices of a network for 3 × 32 × 32 images; kept: rows and columns left of the layers named there."""
     found: list[Matrix] = []
 
-    def note(name: str, module: nn.Module, output: torch.Tensor) -> None:
+    def note(name: str, module: nn.Module, output: Any) -> None:
         weight = module.get_parameter("weight")
         rows, cols = kept.get(name, (weight[0].numel(), len(weight)))
         positions = output.shape[2] * output.shape[3] if output.ndim == 4 else 1
         found.append(Matrix(name=name, rows=rows, cols=cols, reads_per_inference=positions))
 
-    kinds = (nn.Conv2d,) if convolutions_only else (nn.Conv2d, nn.Linear)
     hooks = [
         module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
         for name, module in network.named_modules()
-        if isinstance(module, kinds)
+        if isinstance(module, nn.Conv2d | nn.Linear)
     ]
     with torch.no_grad():
         network(torch.zeros(1, 3, 32, 32))
@@ -77,6 +80,15 @@ def left(config: configuration.Config, network: nn.Module) -> dict[str, tuple[in
     return found
 
 
+def alike(layers: list[Matrix], rate: float) -> list[Matrix]:
+    """The same rate by the plainest rule: every layer by the same factor, half of it (in the logarithm) in its rows."""
+    sizes = [(max(1, round(m.rows / rate**0.5)), max(1, round(m.cols / rate**0.5))) for m in layers]
+    return [
+        Matrix(name=m.name, rows=rows, cols=cols, reads_per_inference=m.reads_per_inference)
+        for m, (rows, cols) in zip(layers, sizes, strict=True)
+    ]
+
+
 def priced(layers: list[Matrix], config: configuration.Config, slices: int) -> dict[str, float]:
     """Arrays, area [mm²] and peak power [mW] of matrices on the configuration's arrays."""
     tiles = dense_tiles(
@@ -95,46 +107,79 @@ def weights(layers: list[Matrix]) -> int:
     return sum(layer.rows * layer.cols for layer in layers)
 
 
-def row(path: Path) -> dict[str, object]:
-    """One row of Table I, ours beside the paper's; percentages against the unpruned network at 9 bits."""
-    config = configuration.load(path)
-    network = models.build(config.network.name, in_channels=3, classes=10, image_size=32)
-    digits, bits = (int(part) for part in re.findall(r"\d+", path.stem))
-    rate = digits / 100
-    # Which groups go is a matter of the 9-bit run; the others start from it and prune nothing themselves.
-    kept = left(configuration.load(path.with_name(f"filters-{digits}-9bit.toml")), network)
-    array = array_spec(config)
-    slices, whole = array.slices, baseline_spec(config, array_spec(configuration.load(path.with_name("dense.toml"))))
-    found: dict[str, object] = {"network": config.network.name, "rate_paper": rate, "bits": bits}
-    dense, pruned = matrices(network, {}, True), matrices(network, kept, True)
-    square = [layer.name for layer in dense if "downsample" not in layer.name]
-    every = [weights(matrices(network, which, False)) for which in ({}, kept)]
-    inner = [weights([layer for layer in which if layer.name in square]) for which in (dense, pruned)]
-    found |= {"conv_weights": inner[0], "conv_kept": inner[1], "rate_conv": round(inner[0] / inner[1], 2)}
-    found["rate_with_shortcuts"] = round(weights(dense) / weights(pruned), 2)
-    found["rate_all_weights"] = round(every[0] / every[1], 2)
-    saved, accuracy, figure = PAPER[config.network.name, rate]
-    share = 2 * slices / CELLS_BASELINE
-    found["ideal_percent"] = round(100 * (1 - share * inner[1] / inner[0]), 2)
-    for which, only in (("conv", True), ("all", False)):
-        both = [
-            priced(matrices(network, part, only), config, count) for part, count in (({}, whole.slices), (kept, slices))
-        ]
-        for key in ("arrays", "area", "power"):
-            found[f"{key}_{which}_percent"] = round(100 * (1 - both[1][key] / both[0][key]), 2)
-        found |= {f"arrays_{which}_baseline": both[0]["arrays"], f"arrays_{which}": both[1]["arrays"]}
-    found["paper_crossbar_area_saved_percent"] = saved
-    found["paper_accuracy_percent"] = accuracy[bits]
+@cache
+def untrained(name: str) -> nn.Module:
+    """A packaged network for CIFAR-10; no value of its weights matters here."""
+    return models.build(name, in_channels=3, classes=10, image_size=32)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What one structured pruning leaves of a network; the bits of its weights change none of it."""
+
+    config: configuration.Config
+    whole: list[Matrix]
+    left: list[Matrix]
+
+    @staticmethod
+    @cache
+    def of(path: Path) -> Pruned:
+        """That of the 9-bit configuration of a rate: those of fewer bits start from its run and prune nothing."""
+        config = configuration.load(path)
+        network = untrained(config.network.name)
+        return Pruned(config, matrices(network, {}), matrices(network, left(config, network)))
+
+    def parts(self) -> dict[str, tuple[list[Matrix], list[Matrix]]]:
+        """Whole and left by what a rate may count: convolutions without and with 1 × 1 shortcuts, all layers."""
+        kinds = {
+            "conv": lambda m: not m.name.startswith(LINEAR) and "downsample" not in m.name,
+            "with_shortcuts": lambda m: not m.name.startswith(LINEAR),
+            "all_weights": lambda m: True,
+        }
+        return {what: (list(filter(of, self.whole)), list(filter(of, self.left))) for what, of in kinds.items()}
+
+
+@cache
+def hardware(path: Path, slices: int) -> dict[str, object]:
+    """What counting says of one pruning with so many cells a weight and sign, against the whole network at 9 bits."""
+    pruned = Pruned.of(path)
+    found: dict[str, object] = {}
+    for what, (whole, some) in pruned.parts().items():
+        found |= {f"weights_{what}": weights(whole), f"kept_{what}": weights(some)}
+        found[f"rate_{what}"] = round(weights(whole) / weights(some), 2)
+        share = 2 * slices / CELLS_BASELINE
+        found[f"ideal_percent_{what}"] = round(100 * (1 - share * weights(some) / weights(whole)), 2)
+        before, after = priced(whole, pruned.config, CELLS_BASELINE // 2), priced(some, pruned.config, slices)
+        found |= {f"arrays_baseline_{what}": before["arrays"], f"arrays_{what}": after["arrays"]}
+        for key in ("area", "power"):
+            found[f"{key}_percent_{what}"] = round(100 * (1 - after[key] / before[key]), 2)
+    whole, some = pruned.parts()["conv"]
+    before, after = (
+        priced(layers, pruned.config, cells)["arrays"]
+        for layers, cells in (
+            (whole, CELLS_BASELINE // 2),
+            (alike(whole, weights(whole) / weights(some)), slices),
+        )
+    )
+    return found | {"area_percent_conv_alike": round(100 * (1 - after / before), 2)}
+
+
+def row(network: str, rate: float, bits: int) -> dict[str, object]:
+    """One row of Table I, ours beside the paper's."""
+    stem = f"filters-{round(100 * rate)}"
+    slices = array_spec(configuration.load(ROWS / network / f"{stem}-{bits}bit.toml")).slices
+    saved, accuracy, figure = PAPER[network, rate]
+    found: dict[str, object] = {"network": network, "rate_paper": rate, "bits": bits}
+    found |= hardware(ROWS / network / f"{stem}-9bit.toml", slices)
+    found |= {"paper_area_saved_percent_9bit": saved, "paper_accuracy_percent": accuracy[bits]}
     at_five = figure if bits == 5 else {}
     return found | {f"paper_{key}_percent": at_five.get(key) for key in ("area", "power")}
 
 
 def main() -> None:
     """Write the table."""
-    paths = [ROWS / net / f"filters-{round(100 * rate)}-{bits}bit.toml" for net, rate in PAPER for bits in (9, 7, 6, 5)]
-    table = pd.DataFrame([row(path) for path in paths])
+    table = pd.DataFrame([row(network, rate, bits) for network, rate in PAPER for bits in (9, 7, 6, 5)])
     table.to_csv(HERE / "cifar10-hardware.csv", index=False)
-    print(table.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Runs `ohmweave sweep sweep-digits-200` twice, each with a store of its own: into FOLDER/whole without a disturbance, and
 into FOLDER/killed with kill -9 of the command after 25, 90 and 150 points, the same command again each time. Further
 flags go to both. Fails unless the two tables are equal byte for byte, Parquet and CSV; then writes
-docs/results/sweep-digits-200.csv and prints what docs/results/sweeps.md quotes. Given again, it goes on where it stopped.
+docs/results/sweep-digits-200.csv and prints what docs/results/sweeps.md quotes. Given again, it goes on where it
+stopped.
 """
 
 from __future__ import annotations

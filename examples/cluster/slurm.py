@@ -1,8 +1,8 @@
 """A sweep on a SLURM cluster: `python slurm.py CONFIG --jobs 64 --out DIR …`; copy this file and change it as you like.
 
 Run it where jobs can reach it over the network and where it may stay as long as the sweep (a login node under `tmux`,
-or a job of its own). Needs `pip install "ohmweave[cluster]" dask-jobqueue` in the environment that it runs in; jobs use the
-same Python. DIR lies on a file system that all nodes see: the store of finished stages is in it.
+or a job of its own). Needs `pip install "ohmweave[cluster]" dask-jobqueue` in the environment that it runs in; jobs use
+the same Python. DIR lies on a file system that all nodes see: the store of finished stages is in it.
 
 Each job is one worker with one thread. A job that SLURM ends at its time limit costs what that worker was doing since
 its last epoch or chip; give the same command again to go on after this script itself was ended. Everything behind the

@@ -3,11 +3,13 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from admm import Schedule
 from admm.constraints import Polarised
 from crossbar import AdcErrors, ArraySpec, DacErrors
 from experiments import config as configuration
+from experiments import models
 from experiments.config import Config, Crossbar
 from experiments.plans import compression_plan
 from experiments.setup import array_spec, baseline_spec, device
@@ -34,6 +36,50 @@ def test_packaged_examples_load(name):
 def test_examples_are_plain_tables_one_key_a_line(path):
     for line in path.read_text().splitlines():
         assert not line or line.startswith(("#", "[")) or line.count(" = ") == 1, line
+
+
+CIFAR10 = sorted(EXAMPLES.glob("cifar10/*/filters-*-9bit.toml"))
+CONVOLUTIONS = {"convnet": 155_232, "vgg16": 14_710_464, "resnet18": 10_987_200}
+
+
+@pytest.mark.parametrize("path", CIFAR10, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_rows_of_cifar10_leave_the_weights_that_their_names_say(path):
+    """Counted by hand: 3 × 3 convolutions that no section names stay whole, 1 × 1 shortcuts do not count."""
+    config = configuration.load(path)
+    with torch.device("meta"):
+        network = models._SQUARE[config.network.name](3, 10, 32)
+    whole = kept = 0
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3):
+            asked = config.compress.prune.get(name, configuration.Prune())
+            assert isinstance(asked.filter, int | None)
+            assert isinstance(asked.column, int | None)
+            rows, cols = module.weight[0].numel(), len(module.weight)
+            whole += rows * cols
+            kept += (asked.column or rows) * (asked.filter or cols)
+    assert whole == CONVOLUTIONS[config.network.name]
+    assert whole / kept == pytest.approx(int(path.stem.split("-")[1]) / 100, abs=0.015)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("cifar10/*/*.toml")), ids=lambda path: path.stem)
+def test_the_files_of_cifar10_name_folders_that_another_one_makes(path):
+    if path.stem == "yuan2019-drift":
+        assert Device.load(path).drift is not None
+        return
+    values = configuration.read(path)
+    swept = values.pop("sweep", None)
+    config = configuration.validated(values, str(path))
+    made = f"runs/{path.parent.name}/"
+    assert f"--out {made}{path.stem}\n" in path.read_text()
+    assert (swept is not None) == (
+        f"ohmweave sweep examples/cifar10/{path.parent.name}/{path.stem}.toml" in path.read_text()
+    )
+    for folder in (config.network.weights, config.compress.start):
+        if folder is not None:
+            assert (path.parent / f"{folder.removeprefix(made).split('/')[0]}.toml").is_file(), folder
+    bits = {"9bit": 512, "7bit": 128, "6bit": 64, "5bit": 32}.get(path.stem.rpartition("-")[2])
+    if bits:
+        assert array_spec(config).weight_levels().shape == (bits,)
 
 
 def test_the_resolved_configuration_is_a_file_that_means_the_same(tmp_path):

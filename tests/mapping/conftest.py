@@ -1,6 +1,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from crossbar import ArraySpec
 from crossbar.tiling import row_places
 from hwmodels import Device
+from mapping.tile_table import COLUMNS, common_columns
 
 
 def _pruned(layer: nn.Module, keep: float, seed: int) -> nn.Module:
@@ -83,3 +85,47 @@ def polarised():
         return network
 
     return made
+
+
+@pytest.fixture(scope="session")
+def cells_table():
+    """The tile table from the cells themselves, piece by piece: slow, obvious, the twin of `tile_table`."""
+
+    def made(placement):
+        rows = [_row(piece, placement.spec_of(piece.layer)) for piece in placement.pieces()]
+        return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+    return made
+
+
+def _row(piece, spec):
+    """One row of the table, from the cells of its piece."""
+    layer, tile = piece.layer, piece.tile
+    at = np.ix_(tile.rows, tile.cols)
+    sign = np.sign(layer.grid.values)[layer.index[tile.group][at]]
+    live = layer.live[tile.group][at]
+    # The zero level of a pair stands on no half; without halves every live weight has its cell here.
+    half = piece.sign * tile.half_signs
+    carried = live & (sign == half) if spec.encoding == "pair" else live & (not piece.dummy)
+    drive = layer.calibration.drive[tile.group][tile.rows]
+    counted = int((live if spec.signed_converter else carried).sum(axis=0).max(initial=0))
+    needed = 0
+    if spec.input_bits is not None and piece.converted:
+        needed = spec.encoder.required_adc_bits(tile.rows.size, counted, piece.slice, spec.dac_bits)
+    return common_columns(layer, spec) | {
+        "array": piece.array,
+        "layer": layer.label,
+        "tile": piece.number,
+        "sign": piece.sign,
+        "slice": piece.slice,
+        "row0": tile.row0,
+        "col0": piece.col0,
+        "rows": tile.rows.size,
+        "cols": piece.columns.size,
+        "converted_cols": piece.converted,
+        "live_cells": int(carried.sum()),
+        "max_live_per_col": int(carried.sum(axis=0).max(initial=0)),
+        "adc_bits_needed": needed,
+        "g_sum_s": float(piece.target.sum()),
+        "read_energy_j": spec.t_read_s * spec.device.read_voltage_v**2 * float(drive @ piece.target.sum(axis=1)),
+    }

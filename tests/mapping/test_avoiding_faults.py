@@ -1,6 +1,8 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -29,6 +31,7 @@ ENCODINGS = [
     {},
     {"slices": 2},
     {"pair_layout": "columns"},
+    {"pair_layout": "columns", "slice_layout": "columns", "slices": 2, "pair_subtraction": "analog", "idle": "hrs"},
     {"encoding": "offset", "idle": "hrs"},
     {"encoding": "flipped", "idle": "hrs", "slices": 2},
 ]
@@ -81,7 +84,7 @@ def test_rows_stand_as_brute_force_would_put_them(ideal, quiet_device):
     placement = _placed(spec, rows=5, cols=1)
     maps = {number: np.zeros((5, 1), dtype=np.int8) for number in range(placement.arrays)}
     maps[0][[1, 3]], maps[1][2] = 1, 2
-    found = avoid_faults(placement, maps)
+    found = avoid_faults(placement, maps, exchange_halves=False, exchange_arrays=False)
     layer, scale = placement.layers[""], float(placement.layers[""].grid.scale)
     halves = {piece.sign: piece.target[:, 0] for piece in placement.pieces()}
     arrays = {piece.sign: piece.array for piece in placement.pieces()}
@@ -96,6 +99,141 @@ def test_rows_stand_as_brute_force_would_put_them(ideal, quiet_device):
 
     best = min(error(order) for order in itertools.permutations(range(5)))
     assert found.table["error_after"][0] * float(layer.weights().norm()) == pytest.approx(best, abs=1e-9)
+
+
+def test_columns_and_halves_stand_as_brute_force_would_put_them(ideal, quiet_device, rng):
+    """With a single row every order of the columns, each with its halves either way round, can be tried."""
+    spec = ideal.with_(rows=1, cols=4, device=quiet_device, idle="hrs")
+    placement = _placed(spec, rows=1, cols=4)
+    maps = {number: rng.choice([0, 1, 2, 2], (1, 4)) for number in range(placement.arrays)}
+    found = avoid_faults(placement, maps, exchange_arrays=False)
+    layer = placement.layers[""]
+    halves = {piece.sign: piece.target[0] for piece in placement.pieces()}
+    arrays = {piece.sign: maps[piece.array][0] for piece in placement.pieces()}
+    stuck = np.array([0, quiet_device.g_max_s, quiet_device.g_min_s])
+
+    def error(order, turned):
+        off = np.zeros(4)
+        for sign, g in halves.items():
+            codes = np.where(turned, arrays[-sign][list(order)], arrays[sign][list(order)])
+            off += sign * np.where((codes > 0) & (g > 0), stuck[codes] - g, 0)
+        return np.linalg.norm(off) * float(layer.grid.scale) / spec.encoder.full_scale_s
+
+    every = list(itertools.product(itertools.permutations(range(4)), itertools.product([False, True], repeat=4)))
+    best, straight = min(error(*way) for way in every), min(error(*way) for way in every if not any(way[1]))
+    assert found.table["error_after"][0] * float(layer.weights().norm()) == pytest.approx(best, abs=1e-9)
+    assert best < straight
+    assert found.table["columns_exchanged"][0] > 0
+
+
+def test_exchanged_halves_are_the_same_network_in_every_table_and_file(ideal, faulty, cells_table, tmp_path):
+    placement = _placed(ideal.with_(rows=12, cols=6, device=faulty, idle="hrs"))
+    moved = avoid_faults(placement, 5).placement
+    layer = moved.layers[""]
+    assert any(tile.exchanged is not None for tile in layer.tiles)
+    pd.testing.assert_frame_equal(moved.tiles, cells_table(moved), rtol=1e-12)
+    assert torch.equal(layer.weights_from_cells(moved.array), layer.weights())
+    x = torch.randn(3, 12)
+    assert torch.allclose(mapping.CrossbarNetwork(moved, faults={})(x), placement.reference()(x), atol=1e-6)
+    moved.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    assert mapping.diff(loaded, moved).same
+    turned = sum(int((tile.half_signs < 0).sum()) for tile in layer.tiles)
+    straight = replace(moved, layers={"": replace(layer, tiles=tuple(replace(t, exchanged=None) for t in layer.tiles))})
+    found = mapping.diff(moved, straight).layers
+    assert 0 < found["cells_moved"][0] == 12 * turned  # every weight of those columns stands on another cell
+    # What is exported as subtracted really is.
+    moved.export(tmp_path / "csv")
+    lines = pd.read_csv(tmp_path / "csv" / "lines.csv")
+    rebuilt = np.zeros((12, 6))
+    for array, own in lines.groupby("array"):
+        g = np.loadtxt(tmp_path / "csv" / f"array-{array}.csv", delimiter=",")
+        words, bits = own[own["kind"] == "word"], own[own["kind"] == "bit"]
+        cells = g[np.ix_(words["line"], bits["line"])]
+        rebuilt[np.ix_(words["matrix"], bits["matrix"])] += cells * bits["sign"].to_numpy()
+    scale = float(layer.grid.scale) / moved.array.encoder.full_scale_s
+    assert np.allclose(rebuilt * scale, layer.weights().numpy().T, atol=1e-6)
+
+
+def test_stuck_weights_of_exchanged_halves_are_what_the_chip_computes_with(ideal, faulty):
+    moved = avoid_faults(_placed(ideal.with_(rows=12, cols=6, device=faulty, idle="hrs")), 5).placement
+    assert any(tile.exchanged is not None for tile in moved.layers[""].tiles)
+    table, layer = mapping.stuck_weights(moved, seed=5), moved.layers[""]
+    seen = _read_back(moved, seed=5) / float(layer.grid.scale)
+    wanted = layer.weights().numpy().T / float(layer.grid.scale)
+    listed = np.zeros(seen.shape, dtype=bool)
+    listed[table["row"], table["col"]] = True
+    assert listed.any()
+    assert np.allclose(seen[~listed], wanted[~listed], atol=1e-5)
+    levels = np.append(layer.grid.values, 0.0)
+    nearest = levels[np.abs(seen[table["row"], table["col"]][:, None] - levels).argmin(axis=1)]
+    assert np.allclose(table["value"], nearest, atol=1e-9)
+
+
+def test_no_array_is_emptied_by_exchanging_halves(ideal, quiet_device):
+    """A column of positive and one of negative weights: turning either round would leave an array without a cell."""
+    spec = ideal.with_(rows=4, cols=2, device=quiet_device, idle="open")
+    net = nn.Linear(4, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0], [-1.0]]).expand(2, 4))
+    placement = mapping.place(net, spec, torch.rand(3, 4))
+    maps = {0: np.full((4, 2), 2), 1: np.zeros((4, 2))}
+    found = avoid_faults(placement, maps, exchange_arrays=False)
+    assert found.placement.arrays == placement.arrays == 2
+    assert found.table["error_after"][0] <= found.table["error_before"][0]
+
+
+def test_arrays_are_exchanged_where_that_helps(ideal, quiet_device, cells_table, tmp_path):
+    """One array of four is broken altogether; it is given to the layer that has the least on it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 4))
+    with torch.no_grad():
+        net[2].weight.mul_(1e-3)
+        net[2].weight[0, 0] = 1.0  # hardly anything in this layer matters but one weight
+    spec = ideal.with_(rows=8, cols=4, device=quiet_device, idle="hrs")
+    x = torch.randn(5, 8)
+    placement = mapping.place(net, spec, x)
+    positive = placement.tiles[(placement.tiles["layer"] == "0") & (placement.tiles["sign"] > 0)]["array"].iloc[0]
+    maps = {number: np.zeros((8, 4)) for number in range(placement.arrays)}
+    maps[int(positive)][:] = 2
+    apart, found = (avoid_faults(placement, maps, exchange_arrays=exchange) for exchange in (False, True))
+    assert (found.table["error_after"] ** 2).sum() < 0.1 * (apart.table["error_after"] ** 2).sum()
+    assert found.table["arrays_moved"].sum() == 2
+    assert found.table["error_before"].tolist() == apart.table["error_before"].tolist()
+    moved = found.placement
+    assert sorted(moved.homes) == list(range(4)) != list(moved.homes)
+    pd.testing.assert_frame_equal(moved.tiles, cells_table(moved), rtol=1e-12)
+    assert set(moved.tiles["array"]) == set(placement.tiles["array"])
+    assert weight_errors(moved, maps).tolist() == pytest.approx(found.table["error_after"].tolist(), abs=1e-6)
+    moved.save(tmp_path)
+    loaded = mapping.Placement.load(tmp_path)
+    assert loaded.homes == moved.homes
+    assert mapping.diff(loaded, moved).same
+    assert not mapping.diff(placement, moved).same
+    y = mapping.CrossbarNetwork(moved, faults=maps)(x)
+    assert torch.equal(mapping.CrossbarNetwork(loaded, network=net, faults=maps)(x), y)
+    state = mapping.CrossbarNetwork(placement).state_dict()
+    with pytest.raises(UserError, match="belongs to another placement"):
+        mapping.CrossbarNetwork(moved).load_state_dict(state)
+    # Moving again from there finds nothing to gain, and the arrays stay where they are.
+    again = avoid_faults(moved, maps)
+    assert again.placement.homes == moved.homes
+    assert again.table["error_after"].sum() <= found.table["error_after"].sum() * (1 + 1e-9)
+
+
+def test_converters_with_ranges_of_their_own_are_calibrated_again(ideal, faulty):
+    spec = ideal.with_(device=faulty, input_bits=6, adc_bits=8, adc_range_per="converter", cols_per_adc=2)
+    placement, x = _placed(spec), torch.rand(4, 12)
+    with pytest.raises(UserError, match=r"^The converters of layer 'network' have ranges of their own.*example_input"):
+        avoid_faults(placement, 5)
+    moved = avoid_faults(placement, 5, example_input=x).placement
+    sides = [one.layers[""].calibration for one in (placement, moved)]
+    assert sides[0].converters.tolist() == sides[1].converters.tolist()
+    assert not np.allclose(sides[0].converter_full_scale_s, sides[1].converter_full_scale_s)
+    # On a healthy chip the moved columns fill their converters' ranges, and nothing clips.
+    net = mapping.CrossbarNetwork(moved, faults={})
+    assert torch.allclose(net(x), placement.reference()(x), atol=0.05)
+    assert net.clipping()[""].adc == 0
 
 
 def test_spare_lines_take_what_has_no_better_place(ideal, quiet_device):

@@ -175,3 +175,15 @@ def test_read_noise_is_drawn_anew_at_every_call(network, images, ideal):
         assert torch.equal(still(images), still(images))
     aware(images).sum().backward()
     assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in network.parameters())
+
+
+def test_calibrating_places_as_it_was_placed(network, images, spec):
+    placing = mapping.Placing(scale="channel", repack=True, share="network", spare_rows=2, spare_cols=1)
+    own = {"8": spec.with_(rows=24, cols=12)}
+    placement = mapping.place(network, spec, images, arrays=own, free_unused=False, **placing.options())
+    aware = mapping.HardwareAware(network, placement)
+    aware.calibrate(images)
+    assert aware.placement.placing == placement.placing == placing
+    assert mapping.diff(aware.placement, placement).same
+    assert aware.placement.tiles.equals(placement.tiles)
+    assert wrap(network, spec, images, placing=placing).placement.placing == placing

@@ -11,7 +11,6 @@ import mapping
 from crossbar import ArraySpec
 from hwmodels import Device
 from mapping.placement_file import content_hash
-from mapping.tile_table import tile_table_reference
 
 QUIET = Device.load("yuan2019").scaled_error(0)
 ENCODINGS = [
@@ -20,6 +19,7 @@ ENCODINGS = [
     {"slices": 2, "slice_layout": "columns"},
     {"pair_layout": "columns", "pair_subtraction": "analog"},
     {"encoding": "offset", "idle": "hrs"},
+    {"encoding": "offset", "idle": "hrs", "offset_correction": "analog"},
     {"encoding": "flipped", "idle": "hrs", "slices": 2},
     {"encoding": "polarised", "fragment": 3},
 ]
@@ -62,8 +62,8 @@ def placements(draw):
 
 
 @settings(deadline=None, max_examples=25)
-@given(placements())
-def test_no_weight_is_lost_or_doubled_and_cells_give_them_back(made):
+@given(made=placements())
+def test_no_weight_is_lost_or_doubled_and_cells_give_them_back(cells_table, made):
     placement, x = made
     for layer in placement.layers.values():
         covered = np.zeros(layer.index.shape, dtype=int)
@@ -79,7 +79,7 @@ def test_no_weight_is_lost_or_doubled_and_cells_give_them_back(made):
         used[np.ix_(piece.tile.line_numbers, piece.columns)] += 1
         assert np.array_equal(piece.contents.target[np.ix_(piece.tile.line_numbers, piece.columns)], piece.target)
     assert all(used.max() == 1 for used in taken.values())
-    pd.testing.assert_frame_equal(placement.tiles, tile_table_reference(placement), rtol=1e-12)
+    pd.testing.assert_frame_equal(placement.tiles, cells_table(placement), rtol=1e-12)
     with torch.no_grad():
         wanted = placement.reference()(x)
         found = mapping.CrossbarNetwork(placement, faults={})(x)

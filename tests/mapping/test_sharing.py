@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import mapping
+from crossbar import ArraySpec
 from hwmodels import estimate
 from hwmodels.errors import UserError
 from mapping.sharing import pack, packing_bound
-from mapping.tile_table import tile_table_reference
 
 
 @pytest.fixture
@@ -100,13 +100,13 @@ def test_groups_of_a_depthwise_convolution_share_arrays(depthwise, ideal):
 
 
 @pytest.mark.parametrize("encoding", ["pair", "offset", "flipped"])
-def test_the_table_of_shared_arrays_is_that_of_their_cells(depthwise, spec, encoding):
+def test_the_table_of_shared_arrays_is_that_of_their_cells(depthwise, spec, encoding, cells_table):
     idle = "open" if encoding == "pair" else "hrs"
     array = spec.with_(
         rows=32, cols=16, encoding=encoding, idle=idle, pair_layout="columns" if encoding == "pair" else "arrays"
     )
     placement = mapping.place(depthwise, array, torch.randn(3, 3, 6, 6), share="network")
-    pd.testing.assert_frame_equal(placement.tiles, tile_table_reference(placement), rtol=1e-12)
+    pd.testing.assert_frame_equal(placement.tiles, cells_table(placement), rtol=1e-12)
     assert placement.arrays < mapping.place(depthwise, array, torch.randn(3, 3, 6, 6)).arrays
 
 
@@ -135,6 +135,50 @@ def test_what_cannot_share_says_so(depthwise, spec):
     x = torch.randn(3, 3, 6, 6)
     with pytest.raises(UserError, match=r"^Unknown sharing 'all'; choose 'none', 'layer' or 'network'\.$"):
         mapping.place(depthwise, spec, x, share="all")
-    dummy = spec.with_(encoding="offset", idle="hrs", offset_correction="analog")
-    with pytest.raises(UserError, match=r"^Layers cannot share arrays with dummy columns"):
-        mapping.place(depthwise, dummy, x, share="layer")
+
+
+def test_blocks_with_dummy_columns_take_them_along(depthwise, ideal, cells_table):
+    x = torch.randn(3, 3, 6, 6)
+    array = ideal.with_(rows=32, cols=16, encoding="offset", idle="hrs", offset_correction="analog")
+    plain, shared = (mapping.place(depthwise, array, x, share=share) for share in ("none", "network"))
+    assert shared.arrays < plain.arrays
+    dummies = shared.tiles[shared.tiles["sign"] < 0]
+    assert len(dummies) == sum(len(layer.tiles) for layer in shared.layers.values())
+    pd.testing.assert_frame_equal(shared.tiles, cells_table(shared), rtol=1e-12)
+    assert torch.allclose(mapping.CrossbarNetwork(shared)(x), plain.reference()(x), atol=1e-5)
+    estimate(shared.tiles, "isaac-32nm")  # no two pieces overlap, none lies beyond its array
+
+
+@pytest.mark.parametrize("encoding", ["pair", "offset", "polarised"])
+@pytest.mark.parametrize("share", ["none", "layer", "network"])
+def test_a_placement_says_how_few_arrays_there_could_be(depthwise, ideal, polarised, share, encoding):
+    network = polarised(depthwise, 4) if encoding == "polarised" else depthwise
+    idle = "hrs" if encoding == "offset" else "open"
+    fragment = 4 if encoding == "polarised" else None
+    array = ideal.with_(rows=32, cols=16, encoding=encoding, idle=idle, fragment=fragment)
+    placement = mapping.place(network, array, torch.randn(3, 3, 6, 6), share=share)
+    table = placement.layer_table
+    assert (table["arrays_bound"] <= table["arrays"]).all()
+    assert (table["arrays_bound"] > 0).all()
+    assert 0 < placement.arrays_bound <= placement.arrays
+    if share == "none":
+        # Groups of a depthwise layer cannot share, so every one needs its arrays: the bound is what stands there.
+        assert placement.arrays_bound == table["arrays_bound"].sum() == placement.arrays
+    described = mapping.CrossbarNetwork(placement).describe()
+    assert described["arrays_bound"].iloc[: len(table)].tolist() == table["arrays_bound"].tolist()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from([0.02, 0.2, 0.9]), st.booleans(), st.sampled_from(["none", "layer"]))
+def test_no_placement_goes_below_its_bound(seed, keep, positive, share):
+    rng = np.random.default_rng(seed)
+    net = nn.Linear(int(rng.integers(1, 60)), int(rng.integers(1, 40)))
+    with torch.no_grad():
+        net.weight.mul_(torch.from_numpy(rng.random(net.weight.shape) < keep))
+        if positive:
+            net.weight.abs_()
+    array = ArraySpec(rows=16, cols=8, device="ideal", idle="open", input_bits=None, adc_bits=None)
+    for repack in (False, True):
+        placement = mapping.place(net, array, torch.rand(2, net.in_features), repack=repack, share=share)
+        assert placement.layer_table["arrays_bound"][0] <= placement.arrays
+        assert placement.arrays_bound <= placement.arrays

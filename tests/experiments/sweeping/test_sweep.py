@@ -5,6 +5,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -221,6 +222,17 @@ def test_contradictory_keys_are_failed_points_and_refused_where_no_point_is_left
     with pytest.raises(UserError, match=r"No point of this sweep can start.*weight levels"):
         swept(sweep_file('[sweep]\n"crossbar.slices" = [8, 9]', "all.toml"), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_levels_that_a_device_lacks_are_said_with_those_it_has(sweep_file, tmp_path, shared_store):
+    path = sweep_file('[sweep]\n"device.preset" = ["yuan2019", "stt-mram"]\n"device.levels" = [16]')
+    noted = StringIO()
+    with Progress(stream=noted) as progress:
+        results = swept(path, tmp_path / "out", progress=progress, store=shared_store)
+    assert results["status"].tolist() == ["done", "failed"]
+    said = "device.levels = 16, but 'stt-mram' has just the 2 levels that its file lists (255.1, 714.3 µS)."
+    assert results["message"].iloc[1].startswith(said)
+    assert f"Point 1 (device.preset = stt-mram, device.levels = 16) failed: {said}" in noted.getvalue()
 
 
 def test_a_mistake_of_one_point_is_not_that_of_those_that_share_its_stages(sweep_file, tmp_path):
