@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,7 +64,10 @@ class LayersOnArrays:
 
         Raises UserError as `mapping.place` does.
         """
-        parts = _Parts(model, masks, grids)
+        # Arrays are laid out on the processor, wherever the network is trained.
+        elsewhere = any(tensor.device.type != "cpu" for tensor in model.parameters())
+        here = copy.deepcopy(model).to("cpu") if elsewhere else model
+        parts = _Parts(here, {name: mask.cpu() for name, mask in masks.items()}, grids)
         options = self.placing.options()
         placement = place(parts, self.array, self.example_input, snap=True, free_unused=False, **options)
         modules, self._placed = dict(model.named_modules()), {}
