@@ -16,8 +16,8 @@ import torch
 import mapping
 from crossbar import AdcErrors, ArraySpec
 from crossbar.converter_bank import column_converters
-from crossbar.converters import Converter
-from crossbar.strip import convert_and_add, convert_and_add_reference
+from crossbar.converters import Converter, adc_codes
+from crossbar.product_kernels import adc_accumulate
 from experiments import models
 
 ROUNDS = 7
@@ -38,8 +38,15 @@ def read_out():
     sums = torch.rand(2000, 1000, generator=torch.Generator().manual_seed(0)) * 300
     total, weights = torch.zeros(2000, 500, dtype=torch.float64), np.array([1.0, -1.0])
     converter = Converter(1.3, 0, 255)
-    fast = seconds(lambda: convert_and_add(sums, converter, weights, total))
-    slow = seconds(lambda: convert_and_add_reference(sums, converter, weights, total))
+    digital = np.repeat(weights[:, None], 500, axis=1)
+    limits = [np.float32(value) for value in (converter.step, converter.low, converter.top)]
+
+    def plain():
+        codes, _ = adc_codes(sums.clone(), converter)
+        total.add_(torch.einsum("nkc,kc->nc", codes.double().view(2000, -1, 500), torch.from_numpy(digital)))
+
+    fast = seconds(lambda: adc_accumulate(sums.numpy(), *limits, 1.0, digital, total.numpy(), 0, 0))
+    slow = seconds(plain)
     per_sample = 1e9 / sums.numel()
     print(
         f"converter and shift-add: {fast * per_sample:.2f} ns a sample, torch twin {slow * per_sample:.2f} ns: ", end=""

@@ -12,31 +12,6 @@ _U = np.uint64
 
 
 @compiled(parallel=True)
-def adc_shift_add(sums, step, low, top, weights, total):  # pragma: no cover  (compiled)
-    """Convert column sums to codes and add them, weighted, to the running total; the count of clipped samples.
-
-    sums: (n, K · cols) float32, plane by plane; step: float32, one code; low, top: float32, the lowest and highest
-    code; weights: (K,) float64 whole numbers, what a code of each plane counts in this input cycle; total: (n, cols)
-    float64, added to in place. Codes are whole numbers and so are weights, so the additions are exact below 2⁵³ and
-    their order does not matter. One read of the sums and one read and write of the total per plane: O(n · K · cols),
-    bound by memory.
-    """
-    n, cols = total.shape
-    clipped = 0
-    for i in numba.prange(n):
-        beyond = 0
-        for k in range(weights.size):
-            weight = weights[k]
-            for j in range(cols):
-                code = np.rint(sums[i, k * cols + j] / step)
-                held = min(max(code, low), top)
-                beyond += code != held
-                total[i, j] += weight * held
-        clipped += beyond
-    return clipped
-
-
-@compiled(parallel=True)
 def gather(values, start, offset, out):  # pragma: no cover  (compiled)
     """Write vectors out: out[i, r] = values[start[i] + offset[r]], out (n, rows) of any type."""
     for i in numba.prange(start.size):
@@ -47,10 +22,13 @@ def gather(values, start, offset, out):  # pragma: no cover  (compiled)
 
 @compiled(parallel=True)
 def adc_accumulate(sums, step, low, top, weight, digital, total, row, column):  # pragma: no cover  (compiled)
-    """As `adc_shift_add`, each column with a weight of its own, into a part of a larger total.
+    """Convert column sums to codes and add them, weighted, into a part of a running total; the clipped samples.
 
-    sums: (n, K · cols) float32; weight: of the input cycle; digital: (K, cols), what a column's code counts; total:
-    (all vectors, all columns), added to from (row, column) on, of the type of weight and digital.
+    sums: (n, K · cols) float32, plane by plane; step: float32, one code; low, top: float32, the lowest and highest
+    code; weight: of the input cycle; digital: (K, cols), what a column's code counts; total: (all vectors, all
+    columns), added to from (row, column) on, of the type of weight and digital. Codes are whole numbers and so are
+    weights, so the additions are exact below 2⁵³ (2²⁴ in float32) and their order does not matter. One read of the sums
+    and one read and write of the total per plane: O(n · K · cols), bound by memory.
     """
     n = sums.shape[0]
     planes, cols = digital.shape

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crossbar.converter_bank import ColumnConverters
-from crossbar.converters import Converter, adc_codes
+from crossbar.converters import Converter
 from crossbar.engine import Backend, Reader
 from crossbar.read_noise import ReadNoise
 from crossbar.spec import ArraySpec
@@ -108,29 +108,3 @@ class Strip:
         total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
         clipped = reader.add_to(total, 0, Vectors.of_matrix(codes), first=first, phase=phase)
         return StripRead(sums=total * reader.unit, clipped=clipped, samples=reader.samples(codes.shape[0]))
-
-
-def convert_and_add(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:
-    """Add the converters' codes of column sums, weighted, to the total; the number of clipped samples.
-
-    sums: (n, K · cols) float32; converter: its step in the unit of the sums; weights: (K,) whole numbers; total:
-    (n, cols) float64, added to in place. On the CPU one compiled pass, elsewhere its slow twin
-    `convert_and_add_reference`, with the same result bit for bit: codes and weights are whole numbers, so every order
-    of adding is exact.
-    """
-    if sums.device.type != "cpu":
-        return convert_and_add_reference(sums, converter, weights, total)
-    from crossbar.product_kernels import adc_shift_add  # numba loads only where something is computed
-    from hwmodels import numba_threads
-
-    numba_threads.limit(torch.get_num_threads())
-    step, low, top = (np.float32(value) for value in (converter.step, converter.low, converter.top))
-    return int(adc_shift_add(sums.numpy(), step, low, top, np.ascontiguousarray(weights), total.numpy()))
-
-
-def convert_and_add_reference(sums: Tensor, converter: Converter, weights: np.ndarray, total: Tensor) -> int:
-    """The same as `convert_and_add`, written plainly in torch, for any device."""
-    codes, clipped = adc_codes(sums.clone(), converter)
-    parts = codes.double().view(codes.shape[0], -1, total.shape[1])
-    total += torch.einsum("nkc,k->nc", parts, torch.from_numpy(weights).to(parts.device))
-    return int(clipped)
