@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from crossbar.encodings.level_cells import LevelCells
 from crossbar.encodings.offset import UnsignedLevels
 from crossbar.encodings.slicing import CellCodes, Slicing
 from hwmodels import required_adc_bits
 
 
 @dataclass(frozen=True, eq=False)
-class FlippedEncoding:
+class FlippedEncoding(LevelCells):
     """Offset codes of which no physical column holds more than half its digits' sum (Shafiee et al., ISCA 2016, §V).
 
     A column of slice s with Σ d > rows · (R_s − 1) / 2 stores R_s − 1 − d instead, and its sum is put right digitally:
@@ -39,23 +40,9 @@ class FlippedEncoding:
         return self.slicing.weights
 
     @cached_property
-    def _levels(self) -> UnsignedLevels:
+    def levels(self) -> UnsignedLevels:
+        """The level set."""
         return UnsignedLevels(self.slicing)
-
-    @property
-    def values(self) -> np.ndarray:
-        """(n,) level values, ascending, in units of the largest magnitude; for even n one more below 0 than above."""
-        return self._levels.values
-
-    @property
-    def full_scale_s(self) -> float:
-        """The largest magnitude [S]; a level value of ±1 stands for it."""
-        return self._levels.full_scale_s
-
-    @property
-    def grid_unit_s(self) -> float | None:
-        """See `Slicing.grid_unit_s`."""
-        return self.slicing.grid_unit_s
 
     @property
     def _top(self) -> np.ndarray:
@@ -64,7 +51,7 @@ class FlippedEncoding:
 
     def encode(self, index: np.ndarray, live: np.ndarray) -> CellCodes:
         """Cells of level indices (rows, cols), and the flips; a crossing that is not live holds the reference."""
-        codes = self._levels.codes(index, live)
+        codes = self.levels.codes(index, live)
         heavy = 2 * codes.sum(axis=1, dtype=np.int64) > index.shape[0] * self._top[:, None].astype(np.int64)
         signs = np.where(heavy, -1, 1).astype(np.int8)
         return CellCodes(self._flipped(codes, signs), signs)
@@ -72,16 +59,12 @@ class FlippedEncoding:
     def decode(self, cells: CellCodes) -> tuple[np.ndarray, np.ndarray]:
         """Undo `encode`: level indices (rows, cols), all live: a dead crossing and a live zero look the same."""
         assert cells.signs is not None, "flipped columns cannot be read without their flips"
-        index = self._levels.index(self._flipped(cells.codes, cells.signs))
+        index = self.levels.index(self._flipped(cells.codes, cells.signs))
         return index, np.ones(index.shape, dtype=bool)
 
     def _flipped(self, codes: np.ndarray, signs: np.ndarray) -> np.ndarray:
         """Complements in the flipped columns; its own inverse."""
         return np.where(signs[:, None, :] < 0, self._top[:, None, None] - codes, codes)
-
-    def conductances(self, codes: np.ndarray) -> np.ndarray:
-        """Target conductances [S] of cell codes."""
-        return self.slicing.conductances(codes)
 
     def column_sign(self, signs: np.ndarray | None) -> np.ndarray:
         """(planes, cols) of ±1 that a column's code is multiplied by: −1 where it is flipped."""
@@ -96,7 +79,7 @@ class FlippedEncoding:
         assert signs is not None
         g = self.slicing.g_s
         whole = self.slicing.weights * (g[0] + g[self._top])
-        return whole @ (signs < 0) - self._levels.reference_s
+        return whole @ (signs < 0) - self.levels.reference_s
 
     def required_adc_bits(self, rows: int, live_rows: int, part: int, dac_bits: int) -> int:
         """Bits that no column of slice `part` can exceed: half of what `rows` cells could add up to, plus g_min."""

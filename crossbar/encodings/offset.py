@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from crossbar.encodings.level_cells import LevelCells
 from crossbar.encodings.slicing import CellCodes, Slicing
 from hwmodels import required_adc_bits
 
@@ -70,7 +71,7 @@ class UnsignedLevels:
 
 
 @dataclass(frozen=True, eq=False)
-class OffsetEncoding:
+class OffsetEncoding(LevelCells):
     """One array, unsigned codes; every crossing of a driven row is a real cell, a pruned weight one at the reference.
 
     slicing: the digits; correction: how the reference comes off. "digital": Σ of the input codes, counted by a digital
@@ -97,48 +98,30 @@ class OffsetEncoding:
         return self.slicing.weights
 
     @cached_property
-    def _levels(self) -> UnsignedLevels:
+    def levels(self) -> UnsignedLevels:
+        """The level set."""
         return UnsignedLevels(self.slicing)
 
     @property
     def reference_codes(self) -> np.ndarray | None:
         """(planes,) int16 codes of the dummy columns; None where there are none."""
-        return self._levels.digits[:, self._levels.zero] if self.analog else None
-
-    @property
-    def values(self) -> np.ndarray:
-        """(n,) level values, ascending, in units of the largest magnitude; for even n one more below 0 than above."""
-        return self._levels.values
-
-    @property
-    def full_scale_s(self) -> float:
-        """The largest magnitude [S]; a level value of ±1 stands for it."""
-        return self._levels.full_scale_s
-
-    @property
-    def grid_unit_s(self) -> float | None:
-        """See `Slicing.grid_unit_s`."""
-        return self.slicing.grid_unit_s
+        return self.levels.digits[:, self.levels.zero] if self.analog else None
 
     def encode(self, index: np.ndarray, live: np.ndarray) -> CellCodes:
         """Cells of level indices (rows, cols); a crossing that is not live holds the reference, a weight of 0."""
-        return CellCodes(self._levels.codes(index, live))
+        return CellCodes(self.levels.codes(index, live))
 
     def decode(self, cells: CellCodes) -> tuple[np.ndarray, np.ndarray]:
         """Undo `encode`: level indices (rows, cols), all live: a dead crossing and a live zero look the same."""
-        index = self._levels.index(cells.codes)
+        index = self.levels.index(cells.codes)
         return index, np.ones(index.shape, dtype=bool)
-
-    def conductances(self, codes: np.ndarray) -> np.ndarray:
-        """Target conductances [S] of cell codes."""
-        return self.slicing.conductances(codes)
 
     def column_sign(self, signs: np.ndarray | None) -> None:
         """Nothing is signed after the converters."""
 
     def input_weight_s(self, signs: np.ndarray | None, cols: int) -> np.ndarray | None:
         """(cols,) [S], what the digital sum of the input codes is multiplied by and added: minus the reference."""
-        return None if self.analog else np.full(cols, -self._levels.reference_s)
+        return None if self.analog else np.full(cols, -self.levels.reference_s)
 
     def required_adc_bits(self, rows: int, live_rows: int, part: int, dac_bits: int) -> int:
         """Bits that no column of slice `part` can exceed: every one of `rows` holds a real cell, live or not."""

@@ -8,13 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from crossbar.encodings.level_cells import LevelCells
 from crossbar.encodings.signed_levels import SignedLevels
 from crossbar.encodings.slicing import OPEN, CellCodes, Slicing
 from hwmodels import required_adc_bits
 
 
 @dataclass(frozen=True, eq=False)
-class PairEncoding:
+class PairEncoding(LevelCells):
     """A magnitude's digits stand on the half of its sign; the other half is idle (Yuan et al. 2019, §II and §III).
 
     slicing: the digits; idle: what stands in the other half, and where no weight does ("open": 0 S, "hrs": a cell at
@@ -45,35 +46,21 @@ class PairEncoding:
         return weights if self.analog else np.concatenate([weights, -weights])
 
     @cached_property
-    def _levels(self) -> SignedLevels:
+    def levels(self) -> SignedLevels:
+        """The level set."""
         return SignedLevels(self.slicing, self.idle)
-
-    @property
-    def values(self) -> np.ndarray:
-        """(n,) level values, ascending, in units of the largest magnitude."""
-        return self._levels.values
-
-    @property
-    def full_scale_s(self) -> float:
-        """The largest magnitude [S]; a level value of 1 stands for it."""
-        return self._levels.full_scale_s
-
-    @property
-    def grid_unit_s(self) -> float | None:
-        """See `Slicing.grid_unit_s`."""
-        return self.slicing.grid_unit_s
 
     def encode(self, index: np.ndarray, live: np.ndarray) -> CellCodes:
         """Cells of level indices.
 
         index: (rows, cols) level indices; live: (rows, cols) bool, False where no weight stands.
         """
-        return CellCodes(np.where(live, self._codes_of_level[:, index], np.int16(self._levels.idle_code)))
+        return CellCodes(np.where(live, self._codes_of_level[:, index], np.int16(self.levels.idle_code)))
 
     @cached_property
     def _codes_of_level(self) -> np.ndarray:
         """(planes, n) int16: the cells of every level."""
-        levels = self._levels
+        levels = self.levels
         halves = [np.where(levels.sign == wanted, levels.digits, levels.idle_code) for wanted in (1, -1)]
         return np.concatenate(halves).astype(np.int16)
 
@@ -92,18 +79,14 @@ class PairEncoding:
         """
         codes = cells.codes if cells.signs is None else self.exchanged(cells.codes, cells.signs[0] < 0)
         halves = codes.reshape(2, self.slicing.slices, *codes.shape[1:])
-        present = (halves != self._levels.idle_code).any(axis=1)
+        present = (halves != self.levels.idle_code).any(axis=1)
         sign = present[0].astype(np.int64) - present[1]
         digits = np.where(halves == OPEN, 0, halves)
-        index = self._levels.index(sign, np.where(present[1], digits[1], digits[0]))
+        index = self.levels.index(sign, np.where(present[1], digits[1], digits[0]))
         if self.idle == "hrs":
             return index, np.ones(index.shape, dtype=bool)
         live = present.any(axis=0)
         return np.where(live, index, 0), live
-
-    def conductances(self, codes: np.ndarray) -> np.ndarray:
-        """Target conductances [S] of cell codes; open crossings are 0 S."""
-        return self.slicing.conductances(codes)
 
     def column_sign(self, signs: np.ndarray | None) -> np.ndarray | None:
         """(converted planes, cols) of ±1 that a column's code is multiplied by: −1 where its halves are exchanged."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from crossbar.encodings.level_cells import LevelCells
 from crossbar.encodings.signed_levels import SignedLevels
 from crossbar.encodings.slicing import OPEN, CellCodes, Slicing
 from hwmodels import required_adc_bits
@@ -27,7 +28,7 @@ class MixedSignsError(UserError):
 
 
 @dataclass(frozen=True, eq=False)
-class PolarisedEncoding:
+class PolarisedEncoding(LevelCells):
     """Magnitudes on one array; all weights of a column within a fragment of rows share a sign, kept digitally.
 
     The fragments of an array are read in turn and their sums added or subtracted digitally (Yuan et al., ISCA 2021).
@@ -53,30 +54,16 @@ class PolarisedEncoding:
         return self.slicing.weights
 
     @cached_property
-    def _levels(self) -> SignedLevels:
+    def levels(self) -> SignedLevels:
+        """The level set."""
         return SignedLevels(self.slicing, self.idle)
-
-    @property
-    def values(self) -> np.ndarray:
-        """(n,) level values, ascending, in units of the largest magnitude."""
-        return self._levels.values
-
-    @property
-    def full_scale_s(self) -> float:
-        """The largest magnitude [S]; a level value of 1 stands for it."""
-        return self._levels.full_scale_s
-
-    @property
-    def grid_unit_s(self) -> float | None:
-        """See `Slicing.grid_unit_s`."""
-        return self.slicing.grid_unit_s
 
     def encode(self, index: np.ndarray, live: np.ndarray) -> CellCodes:
         """Cells of level indices (rows, cols), and a sign per fragment and column; fragments start at row 0.
 
         Raises MixedSignsError for the first fragment with live weights of both signs (zeros have none).
         """
-        levels = self._levels
+        levels = self.levels
         sign = np.where(live, levels.sign[index], 0)
         starts = np.arange(0, index.shape[0], self.fragment)
         positive, negative = (np.logical_or.reduceat(sign == wanted, starts, axis=0) for wanted in (1, -1))
@@ -95,15 +82,11 @@ class PolarisedEncoding:
         assert cells.signs is not None, "magnitudes cannot be read without their signs"
         rows = cells.codes.shape[1]
         sign = np.repeat(cells.signs, self.fragment, axis=0)[:rows].astype(np.int64)
-        index = self._levels.index(sign, np.where(cells.codes == OPEN, 0, cells.codes))
+        index = self.levels.index(sign, np.where(cells.codes == OPEN, 0, cells.codes))
         if self.idle == "hrs":
             return index, np.ones(index.shape, dtype=bool)
         live = (cells.codes != OPEN).any(axis=0)
         return np.where(live, index, 0), live
-
-    def conductances(self, codes: np.ndarray) -> np.ndarray:
-        """Target conductances [S] of cell codes; open crossings are 0 S."""
-        return self.slicing.conductances(codes)
 
     def column_sign(self, signs: np.ndarray | None) -> np.ndarray:
         """(planes, cols) of ±1 that a column's code is multiplied by, for the signs (1, cols) of one fragment."""
