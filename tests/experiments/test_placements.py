@@ -93,7 +93,7 @@ def test_what_cannot_be_is_said_before_any_work():
         _setup({"mapping.spare_rows": 40})
     with pytest.raises(UserError, match=r"^compress\.target prices what plain tiling takes; leave out mapping\.repack"):
         _setup({"mapping.repack": True, "compress.target": "arrays", "compress.limit": 14, "compress.prune": {}})
-    with pytest.raises(UserError, match="mapping.share"):
+    with pytest.raises(UserError, match=r"mapping\.share"):
         _setup({"mapping.share": "layers"})
 
 
