@@ -149,7 +149,7 @@ def answer(results: pd.DataFrame) -> str:
         f"{counts.get(status, 0)} {status}" for status in ("done", "infeasible", "failed")
     )
     done = results[results["status"] == "done"]
-    accuracies = done["accuracy_crossbar_mean"].to_numpy(dtype=float, na_value=np.nan)
+    accuracies = np.asarray(done["accuracy_crossbar_mean"], dtype=float)
     if np.isnan(accuracies).all():  # nothing done, or another program's table without accuracies
         return said
     best = done.iloc[int(np.nanargmax(accuracies))]

@@ -181,9 +181,8 @@ class Scheduler:
     def _told(self, identity: str, shared: _Shared, outcome: Done) -> list[Outcome]:
         """Send the waiting points on to their next task, or out."""
         if outcome.kind == "disk":
-            raise UserError(
-                f"Stopped: {outcome.message}. What is finished is kept; make room and give the same command again."
-            )
+            said = outcome.message.rstrip(".")
+            raise UserError(f"Stopped: {said}. What is finished is kept; make room and give the same command again.")
         out: list[Outcome] = []
         del self._tasks[identity]
         task = shared.task

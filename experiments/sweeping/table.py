@@ -100,7 +100,7 @@ def load_results(folder: str | os.PathLike[str]) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"There is no {RESULTS_FILE} in {os.fspath(folder)!r}; `ohmweave sweep` writes it.") from None
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
-        reason = str(error).split(".")[0]
+        reason = str(error).split(". ")[0].rpartition("': ")[2]
         raise UserError(f"{path} is damaged ({reason}); run the sweep again, it only writes the tables anew.") from None
     found = (table.schema.metadata or {}).get(SCHEMA_KEY.encode())
     if found is None or int(found) > SCHEMA_VERSION:

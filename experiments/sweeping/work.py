@@ -103,12 +103,21 @@ def _caught(make: Callable[[], Done]) -> Done:
     except OwnMistakeError as error:
         return Done("own", str(error))
     except UserError as error:
-        return Done("user", str(error))
+        return Done("disk" if _full(error) else "user", str(error))
     except OSError as error:
-        kind = "disk" if error.errno in FULL else "bug"
+        kind = "disk" if _full(error) else "bug"
         return Done(kind, f"{type(error).__name__}: {error}", traceback.format_exc())
     except Exception as error:  # noqa: BLE001  a point that fails is recorded and the sweep goes on
         return Done("bug", f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+def _full(error: BaseException | None) -> bool:
+    """Whether an error is one of the disk, itself or behind a sentence that was made of it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
 import experiments
+from admm import checkpoint
 from experiments import config as configuration
 from experiments import pipeline, stages
 from experiments.config import Crossbar, Report
@@ -274,6 +276,18 @@ def test_a_full_disk_stops_the_sweep_and_keeps_what_is_finished(finished, tmp_pa
     assert same_bytes(out, tmp_path / "full")
 
 
+def test_a_full_disk_behind_a_sentence_stops_the_sweep_as_well(sweep_file, tmp_path, monkeypatch):
+    """A checkpoint that cannot be written is no mistake of its point: the next command goes on, nothing has failed."""
+
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "atomic", SimpleNamespace(write=write))
+    with pytest.raises(UserError, match=r"^Stopped: Cannot write the checkpoint .*left on device\. What is finished"):
+        swept(sweep_file(GRID), tmp_path / "full")
+    assert experiments.load_results(tmp_path / "full").empty
+
+
 def test_damaged_files_of_the_store_are_made_again(finished, tmp_path):
     path, out, _ = finished
     swept(path, tmp_path / "whole")
@@ -330,7 +344,7 @@ def test_an_interrupted_or_newer_table_is_named_and_written_again(finished, shar
     path, out, _ = finished
     whole = (out / "results.parquet").read_bytes()
     (out / "results.parquet").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"results\.parquet is damaged.*run the sweep again"):
+    with pytest.raises(UserError, match=r"results\.parquet is damaged \(Parquet.*\); run the sweep again"):
         experiments.load_results(out)
     swept(path, out, store=shared_store)
     assert (out / "results.parquet").read_bytes() == whole
