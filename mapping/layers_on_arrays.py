@@ -37,8 +37,8 @@ class LayersOnArrays:
     """Lets Conv2d and Linear layers compute on arrays while they are trained; the `wrap` of `admm.compress`.
 
     array: the arrays, with the errors to train against; example_input: sets the ranges, as in `mapping.place`;
-    conditions: of reading. placing: how layers are put on arrays, as they will be later. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`; each
-    layer has chips of its own.
+    conditions: of reading. placing: how layers are put on arrays, as they will be later. chips: "step" draws another
+    chip at every call of a layer, "epoch" at every `prepare`; each layer has chips of its own.
     `prepare` takes tiles, ranges and level grids from the network as it is; between two of them only the weights on the
     cells follow. Chips are drawn from torch's generator, so that what seeds an epoch seeds its chips. Gradients are
     those of `mapping.HardwareAware`; layers that arrays cannot compute compute as ever.
