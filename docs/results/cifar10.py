@@ -194,7 +194,8 @@ def picture(table: pd.DataFrame, path: Path) -> None:
         left = 100 - some[key]
         axes.scatter(left, places, marker=marker, color=colour, s=size, label=label, zorder=3)
     names = {"convnet": "ConvNet", "vgg16": "VGG-16", "resnet18": "ResNet-18"}
-    labels = [f"{names[r.network]} {r.rate_paper:g}×, {r.bits} bits" for r in some.itertuples()]
+    columns = (some[key].tolist() for key in ("network", "rate_paper", "bits"))
+    labels = [f"{names[network]} {rate:g}×, {bits} bits" for network, rate, bits in zip(*columns, strict=True)]
     axes.set_yticks(list(places), labels)
     axes.invert_yaxis()
     axes.set_xscale("log")

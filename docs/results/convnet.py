@@ -58,14 +58,14 @@ def studies(runs: Path) -> pd.DataFrame:
 def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown; what is missing stays empty."""
     lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
-    rows = frame.astype(object).where(frame.notna(), "").to_numpy()
+    rows = frame.convert_dtypes().astype(object).where(frame.notna(), "").to_numpy()
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
 def main() -> None:
     """Write the tables of the runs in the folder named on the command line."""
     runs = Path(sys.argv[1])
-    rows, chips = table(runs), studies(runs)
+    rows, chips = table(runs).convert_dtypes(), studies(runs)
     rows.to_csv(HERE / "convnet.csv", index=False)
     parts = [markdown(rows.drop(columns=["command", "seed"], errors="ignore"))]
     if len(chips):
