@@ -18,6 +18,7 @@ from experiments.sections.chip import Crossbar as Crossbar
 from experiments.sections.chip import DacErrors as DacErrors
 from experiments.sections.chip import DeviceSection as DeviceSection
 from experiments.sections.chip import Hardware as Hardware
+from experiments.sections.chip import MappingSection as MappingSection
 from experiments.sections.compression import COUNTED_KEYS as COUNTED_KEYS
 from experiments.sections.compression import Budget as Budget
 from experiments.sections.compression import Compress as Compress
@@ -47,6 +48,7 @@ class Config:
     compress: Compress = field(default_factory=Compress)
     crossbar: Crossbar = field(default_factory=Crossbar)
     device: DeviceSection = field(default_factory=DeviceSection)
+    mapping: MappingSection = field(default_factory=MappingSection)
     hardware: Hardware = field(default_factory=Hardware)
     simulate: Simulate = field(default_factory=Simulate)
     report: Report = field(default_factory=Report)

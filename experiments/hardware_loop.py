@@ -14,7 +14,7 @@ from admm import Stuck
 from crossbar import ArraySpec, from_matrix
 from experiments.config import Compress
 from hwmodels.errors import UserError, unknown
-from mapping import Conditions, LayersOnArrays
+from mapping import Conditions, LayersOnArrays, Placing
 from mapping.stuck import COLUMNS
 
 _WIRES = ("r_word_ohm", "r_bit_ohm", "r_source_ohm", "r_sink_ohm", "r_access_ohm")
@@ -51,7 +51,13 @@ def training_conditions(section: Compress, conditions: Conditions) -> Conditions
     )
 
 
-def wrapper(section: Compress, array: ArraySpec, conditions: Conditions, calibration: Tensor) -> LayersOnArrays | None:
+def wrapper(
+    section: Compress,
+    array: ArraySpec,
+    conditions: Conditions,
+    calibration: Tensor,
+    placing: Placing | None = None,
+) -> LayersOnArrays | None:
     """What masked stages wrap layers with; None where compress.train_on is empty."""
     if not section.train_on:
         if section.train_chips is not None:
@@ -62,6 +68,7 @@ def wrapper(section: Compress, array: ArraySpec, conditions: Conditions, calibra
         calibration,
         conditions=training_conditions(section, conditions),
         chips=section.train_chips or "step",
+        placing=placing,
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from admm import Compressed
 from crossbar import ArraySpec, to_matrix
 from crossbar.levels import embedding
-from experiments import cautions, waterfall
+from experiments import cautions, placements, waterfall
 from experiments.outcome import Outcome
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
@@ -27,8 +27,8 @@ from mapping.placement import LayerPlacement
 
 LAYER_COLUMNS = (
     "layer", "kind", "rows", "cols", "groups", "weights", "kept", "rows_kept", "cols_kept", "arrays_baseline",
-    "arrays_placed", "macs", "input_phases", "adc_clipped", "input_clipped", "levels_used",
-    "adc_bits_tight", "adc_bits_safe", *converter_report.COLUMNS,
+    "arrays_placed", "arrays_bound", "index_bits", "macs", "input_phases", "adc_clipped", "input_clipped",
+    "levels_used", "adc_bits_tight", "adc_bits_safe", *converter_report.COLUMNS,
 )  # fmt: skip
 
 TOTALS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "power_peak_mw")
@@ -55,6 +55,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
     spent = {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()}
+    faults = placements.record(outcome.seeds, placement, outcome.accuracy["quantised"])
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "name": setup.name,
@@ -68,9 +69,11 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "stage_seconds": spent,
         "accuracy": accuracies(outcome, len(setup.dataset.test[1])),
         **({} if outcome.waterfall is None else {"waterfall": outcome.waterfall}),
+        **({} if faults is None else {"faults": faults}),
         "weights": {"total": total, "kept": kept},
         "compression": total / kept if kept else float(total),
         "arrays": arrays,
+        "arrays_bound": placement.arrays_bound,
         **pairs,
         "interval": {key: list(placed_cost.interval[key]) for key in TOTALS},
         "frame_rate_hz": float(placed_cost.totals["frame_rate_hz"]),
@@ -87,7 +90,11 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         "macs_on_arrays": placement.macs_on_arrays,
         "macs_total": placement.macs_total,
         "warnings": cautions.warnings(setup, outcome, layers),
-        "assumptions": assumptions(setup, outcome),
+        "assumptions": [
+            *assumptions(setup, outcome),
+            *placements.sentences(setup.config, placement, faults),
+            *placed_cost.assumptions,
+        ],
         "sources": sources(setup, outcome),
     }
     tables: dict[str, pd.DataFrame] = {
@@ -114,6 +121,8 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
             [{"chip": row["chip"], "seed": row["seed"], "accuracy": row["accuracy"]} for row in outcome.seeds]
         ),
     }
+    if faults is not None:
+        tables["faults"] = placements.table(outcome.seeds)
     if outcome.waterfall is not None:
         tables["waterfall"] = waterfall.table(outcome.waterfall)
     if len(compressed.choices):
@@ -207,10 +216,10 @@ def _clipped(outcome: Outcome, layer: str, kind: str) -> float:
 
 
 def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
-    """What the figures rest on, in sentences."""
+    """What the accuracies rest on, in sentences; `placements.sentences` and the estimate say the rest."""
     array, config = setup.array, setup.config
     tested = "the test set is" if config.data.held_out is None else "held-out training samples, not the test set, are"
-    said = [
+    return [
         f"Baseline: the unpruned network at {config.hardware.baseline_bits} bits ({setup.baseline.slices} cell(s) per "
         f"{_cells(setup.baseline)}), on arrays of the same size, converters and inputs, priced at the same frame rate.",
         f"Input and converter ranges come from the first training samples; {tested} used for the reported "
@@ -222,7 +231,6 @@ def assumptions(setup: Setup, outcome: Outcome) -> list[str]:
         "stays in the sums wherever nothing cancels it before the converter.",
         _wires(array),
     ]
-    return said + outcome.cost["placed"].assumptions
 
 
 def _cells(array: ArraySpec) -> str:

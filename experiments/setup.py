@@ -21,7 +21,7 @@ from admm.constraints import Shared
 from admm.layers import resolve, resolve_budgets
 from admm.schedules import stages
 from crossbar import AdcErrors, ArraySpec, DacErrors
-from experiments import data, hardware_loop, models
+from experiments import data, hardware_loop, models, placements
 from experiments.config import Config
 from experiments.plans import COUNTED, compression_plan, reasons
 from experiments.pricing import Pricing
@@ -61,7 +61,8 @@ class Setup:
 
     def wrapper(self) -> LayersOnArrays | None:
         """What compression wraps layers with, None without compress.train_on."""
-        return hardware_loop.wrapper(self.config.compress, self.array, self.conditions, self.calibration)
+        placing = placements.placing_of(self.config)
+        return hardware_loop.wrapper(self.config.compress, self.array, self.conditions, self.calibration, placing)
 
     @property
     def device(self) -> str:
@@ -103,6 +104,7 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     baseline = baseline_spec(config, array)
     pricing = Pricing.of(config.hardware, array)
     conditions = read_conditions(config, array.device, progress)
+    placements.check(config, array, progress)
     dataset = load_data(config, progress) if dataset is None else dataset
     if config.compress.accuracy_floor is not None:
         dataset = dataset.split(HELD_OUT, seed=config.seed)

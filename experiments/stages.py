@@ -20,7 +20,7 @@ from torch import nn
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
-from experiments import methods, training
+from experiments import methods, placements, training
 from experiments.data import Batches
 from experiments.progress import Progress
 from experiments.setup import Setup
@@ -160,7 +160,8 @@ def _purified(setup: Setup, compressed: Compressed, budget: float, progress: Pro
 
 def place(setup: Setup, compressed: Compressed) -> Placement:
     """Place the compressed network on the configuration's arrays and calibrate it."""
-    return mapping.place(compressed, setup.array, setup.calibration, snap=setup.config.compress.snap)
+    options = placements.placing_of(setup.config).options()
+    return mapping.place(compressed, setup.array, setup.calibration, snap=setup.config.compress.snap, **options)
 
 
 def place_baseline(setup: Setup, network: nn.Module) -> Placement:
@@ -173,20 +174,32 @@ def snaps(placement: Placement) -> bool:
     return any(layer.snapped for layer in placement.layers.values())
 
 
-def simulate_chips(setup: Setup, placement: Placement, first: int, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Run the test set on chip number `first`, `first` + 1, … without end: chip, seed, accuracy, clipping by layer."""
+def simulate_chips(
+    setup: Setup, placement: Placement, first: int, progress: Progress, *, told: Placement | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run the test set on chip number `first`, `first` + 1, … without end: chip, seed, accuracy, clipping by layer.
+
+    With mapping.avoid_faults every chip is placed around its own faults (`experiments.placements`), and what that did
+    stands under faults. told: the placement whose devices say where the faults are, where `placement` lacks some of
+    its errors.
+    """
     batches, network = setup.batches("test"), None
     number = first
     while True:
-        seed = device_seed(setup.config.seed, number)
-        if network is None:
+        seed, moved = device_seed(setup.config.seed, number), {}
+        if setup.config.mapping.avoid_faults:
+            tested = placements.tested_chip(
+                setup, placement, told or placement, seed, lambda model: training.accuracy(model, batches)
+            )
+            network, moved = tested[0], {"faults": tested[1]}
+        elif network is None:
             network = CrossbarNetwork(placement, seed=seed, conditions=setup.conditions)
         else:
             network.program(seed)
         accuracy = training.accuracy(network, progress.track(batches, f"chip {number}"))
         clipping = {layer: asdict(counts) for layer, counts in network.clipping().items()}
         network.reset_clipping()
-        yield {"chip": number, "seed": seed, "accuracy": accuracy, "clipping": clipping}
+        yield {"chip": number, "seed": seed, "accuracy": accuracy, "clipping": clipping, **moved}
         number += 1
 
 
@@ -194,7 +207,7 @@ def simulate_reduced(
     setup: Setup, placement: Placement, errors: Errors, first: int, progress: Progress
 ) -> Iterator[dict[str, Any]]:
     """The same chips with only some of their errors (`experiments.waterfall`), the others switched off."""
-    return simulate_chips(*reduced(setup, placement, errors), first, progress)
+    return simulate_chips(*reduced(setup, placement, errors), first, progress, told=placement)
 
 
 def device_seed(seed: int, number: int) -> int:

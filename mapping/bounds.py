@@ -52,8 +52,8 @@ def arrays_bound(placement: Placement) -> int:
     total = 0
     for kind, spec in enumerate(kinds):
         for group in spec.plane_groups:
-            found = [np.array(sizes[kind, plane]).T for plane in group if (kind, plane) in sizes]
-            total += max((packing_bound(*size, *room_of(spec)) for size in found), default=0)
+            found = [np.array(sizes[kind, plane]) for plane in group if (kind, plane) in sizes]
+            total += max((packing_bound(size[:, 0], size[:, 1], *room_of(spec)) for size in found), default=0)
     return total
 
 

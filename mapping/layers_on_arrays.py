@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,8 +37,8 @@ class LayersOnArrays:
     """Lets Conv2d and Linear layers compute on arrays while they are trained; the `wrap` of `admm.compress`.
 
     array: the arrays, with the errors to train against; example_input: sets the ranges, as in `mapping.place`;
-    conditions: of reading. placing: how layers are put on arrays, as they will be later. chips: "step" draws another chip at every call of a layer, "epoch" at every `prepare`; each
-    layer has chips of its own.
+    conditions: of reading. placing: how layers are put on arrays, as they will be later. chips: "step" draws another
+    chip at every call of a layer, "epoch" at every `prepare`; each layer has chips of its own.
     `prepare` takes tiles, ranges and level grids from the network as it is; between two of them only the weights on the
     cells follow. Chips are drawn from torch's generator, so that what seeds an epoch seeds its chips. Gradients are
     those of `mapping.HardwareAware`; layers that arrays cannot compute compute as ever.
@@ -63,7 +64,10 @@ class LayersOnArrays:
 
         Raises UserError as `mapping.place` does.
         """
-        parts = _Parts(model, masks, grids)
+        # Arrays are laid out on the processor, wherever the network is trained.
+        elsewhere = any(tensor.device.type != "cpu" for tensor in model.parameters())
+        here = copy.deepcopy(model).to("cpu") if elsewhere else model
+        parts = _Parts(here, {name: mask.cpu() for name, mask in masks.items()}, grids)
         options = self.placing.options()
         placement = place(parts, self.array, self.example_input, snap=True, free_unused=False, **options)
         modules, self._placed = dict(model.named_modules()), {}

@@ -148,11 +148,11 @@ class Placement:
     array: the arrays' spec; layers: by module name, in execution order; digital: what stays digital and why;
     macs_total: multiply-accumulates per inference of the whole network, macs_digital: of what stays digital (None:
     files that do not say); folded: pairs of layer and the batch normalisation that went into it; notes: what masks
-    freed across layers, or why nothing; network: the original module (its
-    biases, normalisation and activations run digitally), None when loaded without one; digital_state: its tensors
-    beside the placed weights (biases, normalisation) as they were placed, when loaded; homes: which array of the chip
-    the first, second, … array that the layers fill is (a permutation, `avoid_faults`), () for that very order; placing: the
-    choices that it was placed with.
+    freed across layers, or why nothing; network: the original module (its biases, normalisation and activations run
+    digitally), None when loaded without one; digital_state: its tensors beside the placed weights (biases,
+    normalisation) as they were placed, when loaded; homes: which array of the chip the first, second, … array that
+    the layers fill is (a permutation, `avoid_faults`), () for that very order; placing: the choices that it was
+    placed with.
     """
 
     array: ArraySpec

@@ -1,8 +1,9 @@
 """A placement on disk: `placement.json` (what and where) and `placement.safetensors` (indices, masks, the rest).
 
 Schema `ohmweave.placement/4`. JSON: the array spec with its device, homes (which array of the chip each is), placing
-(the choices of `mapping.placing.Placing`), per layer the geometry, matrix shape, calibration and its own array spec where it has one, the SHA-256 of what stands where
-(`content_sha256`: level indices, masks, grids and tiles), the digital layers, and the SHA-256 of the tensor file.
+(the choices of `mapping.placing.Placing`), per layer the geometry, matrix shape, calibration and its own array spec
+where it has one, the SHA-256 of what stands where (`content_sha256`: level indices, masks, grids and tiles), the
+digital layers, and the SHA-256 of the tensor file.
 Tensors, per layer NAME:
 `NAME/index` (uint8 or uint16), `NAME/live` (uint8), `NAME/levels` and `NAME/scale` (float64), `NAME/drive` (float64),
 `NAME/converters` (int64, (n, 2): array, converter) and `NAME/converter_full_scale_s` (float64, n) of the converters

@@ -10,7 +10,6 @@ from pydantic.dataclasses import dataclass
 from hwmodels.quantities import NonNegativeInt
 from mapping.sharing import Sharing
 
-
 Scale = Literal["layer", "channel"]
 """Whether the levels of a layer have one scale, or one a column."""
 

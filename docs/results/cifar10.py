@@ -1,6 +1,6 @@
 """The hardware side of Table I of Yuan et al., ISLPED 2019: what its pruned networks take on crossbars.
 
-`python docs/results/cifar10.py` writes cifar10-hardware.csv: a row for every configuration `filters-*` of
+`python docs/results/cifar10.py` writes cifar10-hardware.csv and .svg: a row for every configuration `filters-*` of
 examples/cifar10 (network, rate and bits), counted without training. Structured pruning leaves whole rows and columns of
 a layer's matrix, so how many are left says everything that counting tiles needs; which ones, training decides.
 """
@@ -176,10 +176,44 @@ def row(network: str, rate: float, bits: int) -> dict[str, object]:
     return found | {f"paper_{key}_percent": at_five.get(key) for key in ("area", "power")}
 
 
+def picture(table: pd.DataFrame, path: Path) -> None:
+    """What is left of the baseline's arrays, row by row: the papers' count, and whole arrays by two plans."""
+    import matplotlib.pyplot as plt
+
+    some = table[table["bits"].isin((9, 5))].reset_index(drop=True)
+    plt.rcParams |= {"svg.hashsalt": "ohmweave", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    places = range(len(some))
+    series = (
+        ("ideal_percent_conv", "kept cells, the papers' count", "|", "#444444", 140),
+        ("area_percent_conv", "whole arrays, plan fits them", "o", "#1f6fb4", 28),
+        ("area_percent_conv_alike", "whole arrays, every layer pruned alike", "s", "#d1701c", 24),
+        ("paper_area_percent", "area in the paper's Fig. 8", "x", "#b3202c", 36),
+    )
+    for key, label, marker, colour, size in series:
+        left = 100 - some[key]
+        axes.scatter(left, places, marker=marker, color=colour, s=size, label=label, zorder=3)
+    names = {"convnet": "ConvNet", "vgg16": "VGG-16", "resnet18": "ResNet-18"}
+    labels = [f"{names[r.network]} {r.rate_paper:g}×, {r.bits} bits" for r in some.itertuples()]
+    axes.set_yticks(list(places), labels)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    ticks = [1, 2, 5, 10, 20, 50]
+    axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("of the 9-bit network's arrays (3 × 3 convolutions)")
+    axes.grid(axis="both", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="#dddddd")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
-    """Write the table."""
+    """Write the table and the picture."""
     table = pd.DataFrame([row(network, rate, bits) for network, rate in PAPER for bits in (9, 7, 6, 5)])
     table.to_csv(HERE / "cifar10-hardware.csv", index=False)
+    picture(table, HERE / "cifar10-hardware.svg")
 
 
 if __name__ == "__main__":

@@ -95,13 +95,28 @@ def text(comparison: Comparison) -> str:
             as_table(("", "", "value", "against the first"), table),
         ]
     if comparison.settings:
-        settings = wordings.setting_rows(comparison)
-        parts += ["Settings that differ:", as_table(("key", *names), settings)]
+        parts += ["Settings that differ:", _settings(comparison, names)]
     same = [f"{line.metric.words} {wordings.value(line, _known(line))}" for line in comparison.same]
     if same:
         parts.append(f"The same, or stated by one only: {'; '.join(same)}.")
     parts += [f"! {caution}" for caution in comparison.cautions]
     return plain("\n".join(parts))
+
+
+def _settings(comparison: Comparison, names: list[str]) -> str:
+    """The settings: a column per entry where they are few, else a line for each that says something of a key."""
+    from experiments.catalogue import as_table
+    from experiments.comparing import wordings
+    from experiments.reporting.wording import UNKNOWN
+
+    rows = wordings.setting_rows(comparison)
+    if len(names) <= wordings.APART:
+        return as_table(("key", *names), rows)
+    lines: list[tuple[str, str, str]] = []
+    for key, *values in rows:
+        told = [(name, value) for name, value in zip(names, values, strict=True) if value != UNKNOWN]
+        lines += [(key if place == 0 else "", *pair) for place, pair in enumerate(told)]
+    return as_table(("key", "", "value"), lines)
 
 
 def _known(line: Line) -> int:

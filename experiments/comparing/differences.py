@@ -195,18 +195,7 @@ def _settings(entries: Sequence[Entry]) -> list[Setting]:
 
 def _cautions(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
     """What cannot be compared and why, what was not stated, and what may be chance."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for number, entry in enumerate(entries):
-        whys: dict[str, list[str]] = {}
-        for line in lines:
-            if line.why[number] and line.numbers[number] is not None and line.numbers[0] is not None:
-                whys.setdefault(line.why[number], []).append(line.metric.words)
-        for why, words in whys.items():
-            reasons.setdefault((", ".join(words), why), []).append(entry.name)
-    found = [
-        f"{_named(names)} cannot be compared with {entries[0].name} in {words}: {why}."
-        for (words, why), names in reasons.items()
-    ]
+    found = _incomparable(entries, lines)
     found += _unstated(entries, lines)
     for line in lines:
         for entry, overlap, value in zip(entries, line.overlap, line.differences, strict=True):
@@ -216,6 +205,23 @@ def _cautions(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
                     "difference may be chance."
                 )
     return found + [f"{entry.name}: {note}." for entry in entries for note in entry.notes]
+
+
+def _incomparable(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:
+    """A sentence for all entries that the same reasons keep from being compared, with what they have apart."""
+    alike: dict[str, tuple[list[str], dict[str, None]]] = {}
+    stated = [line for line in lines if line.numbers[0] is not None]
+    for number, entry in enumerate(entries):
+        lacking = [line for line in stated if line.why[number] and line.numbers[number] is not None]
+        if lacking:
+            why = "; ".join(dict.fromkeys(reason for line in lacking for reason in line.why[number].split("; ")))
+            names, words = alike.setdefault(why, ([], {}))
+            names.append(entry.name)
+            words.update(dict.fromkeys(line.metric.words for line in lacking))
+    return [
+        f"{_named(names)} cannot be compared with {entries[0].name} in {', '.join(words)}: {why}."
+        for why, (names, words) in alike.items()
+    ]
 
 
 def _unstated(entries: Sequence[Entry], lines: Sequence[Line]) -> list[str]:

@@ -70,6 +70,8 @@ def draw(figure: Figure, comparison: Comparison) -> None:
             ax.set_axis_off()
         for ax, line in zip(axes, row, strict=False):
             _bars(ax, line, [entry.name for entry in comparison.entries], (height - 0.62) / 0.27)
+            # Room for the last number behind its bar.
+            ax.set_xlim(right=(1.5 if columns == 1 else 1.35) * ax.get_xlim()[1])
 
 
 def _known(line: Line) -> list[int]:
@@ -97,7 +99,7 @@ def _bars(ax: Axes, line: Line, names: list[str], lines: float) -> None:
     ax.set_yticks(range(len(known)), labels([names[place] for place in known], 19), color=colour("ink"))
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(lines - 0.45, -0.55)
-    ax.set_xlim(min(0.0, *(scale * (line.numbers[place] or 0.0) for place in known)), 1.35 * max(far) or 1.0)
+    ax.set_xlim(min(0.0, *(scale * (line.numbers[place] or 0.0) for place in known)), max(far) or 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.xaxis.set_major_formatter(FuncFormatter(tick))
     ax.spines["left"].set_visible(False)

@@ -139,6 +139,10 @@ def _named(made: View, row: int) -> str:
     return configuration(made.table, row, keys) or f"{made.noun} {made.table['point'].iloc[row]}"
 
 
+LEAST = {"arrays": "fewest", "area_mm2": "smallest"}
+"""What the least of a result is called where "lowest" is not the word."""
+
+
 def _highlights(made: View) -> list[tuple[str, str, str]]:
     """The best value of each main result: label, value, where."""
     found = []
@@ -146,7 +150,7 @@ def _highlights(made: View) -> list[tuple[str, str, str]]:
         if measure.column in MAIN:
             values = made.of(measure)
             at = int(np.nanargmax(values) if measure.up else np.nanargmin(values))
-            word = "highest" if measure.up else "lowest"
+            word = "highest" if measure.up else LEAST.get(measure.column, "lowest")
             where = f"{made.noun} {made.table['point'].iloc[at]}"
             found.append((f"{word} {measure.label}", measure.text(float(values[at])), where))
     return found[:6]

@@ -127,15 +127,16 @@ def draw(figure: Figure, lost: Lost, decimals: int = 1) -> None:
         left, right = figure.subplots(1, 2, width_ratios=[1.7, 1], sharey=True)
     else:
         left, right = figure.subplots(1, 1), None
-    _in_turn(left, steps, decimals)
+    _in_turn(left, steps, decimals, 0.34 if narrow else 0.22)
     if right is not None:
         _alone(right, [row["key"] for row in steps] if not narrow else list(alone), alone, decimals, named=narrow)
 
 
-def _in_turn(ax: Axes, steps: list[dict[str, Any]], decimals: int) -> None:
+def _in_turn(ax: Axes, steps: list[dict[str, Any]], decimals: int, room_share: float) -> None:
+    """Bars from step to step; room_share: for the first number, left of the lowest bar, as a share of the reach."""
     heights = [100 * row["accuracy"] for row in steps]
     reach = _reach(steps, heights)
-    room = max(0.22 * (reach[1] - reach[0]), 0.4)
+    room = max(room_share * (reach[1] - reach[0]), 0.4)
     for place, (row, height) in enumerate(zip(steps, heights, strict=True)):
         last = heights[place - 1] if place else None
         _step(ax, place, row, height, last)

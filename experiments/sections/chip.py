@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict
 
 from experiments.sections.section import section
-from hwmodels.quantities import Count, Fraction, NonNegative, Percentile, Positive
+from hwmodels.quantities import Count, Fraction, NonNegative, NonNegativeInt, Percentile, Positive
 
 Lsb = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 """A finite number of converter steps, of either sign."""
@@ -136,6 +136,22 @@ class DeviceSection:
     """Share of cells stuck at high resistance (g_min)."""
     mismatch: NonNegative = 1.0
     """Factor on the preset's programming error; 0 switches it off."""
+
+
+@section
+class MappingSection:
+    """How the compressed network is put on the arrays; the unpruned baseline is tiled plainly."""
+
+    repack: Annotated[bool, Strict()] = False
+    """Choose which rows and columns of a masked matrix stand together, so that they fill fewer arrays."""
+    share: Literal["none", "layer", "network"] = "none"
+    """Let small blocks of a layer, or of the network, stand on one array and be read in turn."""
+    spare_rows: NonNegativeInt = 0
+    """Word lines of every array that stay free, for avoid_faults to move rows to."""
+    spare_cols: NonNegativeInt = 0
+    """Weight columns of every array that stay free."""
+    avoid_faults: Annotated[bool, Strict()] = False
+    """Place every chip around its own stuck cells, as if it had been tested; it is run as placed, too."""
 
 
 @section

@@ -41,6 +41,12 @@ FILE_POLICY = (
     "frame-ancestors 'none'"
 )
 """For reports: what stands in them runs, in an origin of its own that reaches neither this server nor the network."""
+ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+<path d="M5 1v14M11 1v14M1 5h14M1 11h14" fill="none" stroke="#889" stroke-width="1.5"/>
+<circle cx="5" cy="5" r="2.2" fill="#0b66b0"/><circle cx="11" cy="11" r="2.2" fill="#0b66b0"/>
+</svg>
+"""
+"""Word lines, bit lines and two cells."""
 SUFFIXES = {
     ".html", ".md", ".csv", ".json", ".jsonl", ".parquet", ".svg", ".png", ".pdf", ".toml", ".tex", ".bib", ".txt",
 }  # fmt: skip
@@ -69,6 +75,7 @@ def application(root: Path) -> Starlette:
     return Starlette(
         routes=[
             Route("/", pages.index, methods=["GET"]),
+            Route("/favicon.ico", _icon, methods=["GET"]),
             Route("/status.json", pages.status, methods=["GET"]),
             Route("/entry/{path:path}/status.json", pages.entry_status, methods=["GET"]),
             Route("/entry/{path:path}", pages.entry, methods=["GET"]),
@@ -81,6 +88,11 @@ def application(root: Path) -> Starlette:
         ],
         exception_handlers={HTTPException: pages.missing},
     )
+
+
+def _icon(_: Request) -> Response:
+    """The picture beside the title, also for reports, which have an origin of their own."""
+    return Response(ICON, media_type="image/svg+xml", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
 
 class _Headers:
@@ -231,7 +243,7 @@ def _page(template: str, **contents: Any) -> HTMLResponse:
     html = _environment().get_template(template).render(contents, theme=drawing.THEME)
     policy = (
         f"default-src 'none'; style-src {_hashes('style', html)}; script-src {_hashes('script', html)}; "
-        "img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 

@@ -11,12 +11,12 @@ by reasoning, stage by stage (docs/sweeps.md has the table), and a test holds ev
   the arrays, the bits and sharing of the converters, read time and voltage, the library's content and [hardware], and
   for power the frame rate or the baseline that gives it; a reduction is counted in weights and reads the arrays' size
   only;
-- placement: compressed, whether its weights may snap to other levels, the shape of the arrays, how weights stand on
-  cells, nominal conductances, wires, how inputs are driven, whether there are converters and how their range is found
-  (and by which of them, where each has its own), the calibration images;
+- placement: compressed, whether its weights may snap to other levels, the choices of [mapping], the shape of the
+  arrays, how weights stand on cells, nominal conductances, wires, how inputs are driven, whether there are converters
+  and how their range is found (and by which of them, where each has its own), the calibration images;
 - baseline: the same of the dense network on the baseline's arrays;
 - chips: placement, the device with its errors, the bits of the converters and their errors (with how many columns share
-  one, as each errs by itself), the conditions of reading;
+  one, as each errs by itself), the conditions of reading, whether every chip is placed around its own faults;
 - cost: placement and baseline, the bits of the converters and how many columns share one, read time and voltage, the
   writing of the device, the library's content and [hardware].
 """
@@ -39,6 +39,7 @@ from admm.constraints import Budget, Option
 from crossbar import ArraySpec
 from experiments import data, hardware_loop
 from experiments.config import Compress, Config, Simulate
+from experiments.placements import placing_of
 from experiments.plans import compression_plan
 from experiments.pricing import Pricing
 from experiments.progress import SILENT
@@ -54,7 +55,7 @@ from experiments.setup import (
     stuck_input,
 )
 from hwmodels import Device, Library
-from mapping import Conditions
+from mapping import Conditions, Placing
 
 T = TypeVar("T")
 
@@ -148,18 +149,21 @@ class KeyMaker:
         priced = (config.crossbar, config.hardware) if compress.target is not None else ()
         compressed = self._same(
             "compressed",
-            (dense, compress, config.train, array, baseline, simulate, *priced),
+            (dense, compress, config.train, array, baseline, simulate, config.mapping, *priced),
             lambda: self._compressed(config, dense, array, baseline),
         )
         placement = self._same(
             "placement",
-            (compressed, array, simulate, compress.snap),
-            lambda: _placed("placement", compressed, array, simulate, snap=compress.snap),
+            (compressed, array, simulate, compress.snap, config.mapping),
+            lambda: _placed(
+                "placement", compressed, array, simulate, snap=compress.snap, **_chosen(placing_of(config))
+            ),
         )
         unpruned = self._same(
             "baseline", (dense, baseline, simulate), lambda: _placed("baseline", dense, baseline, simulate)
         )
-        chips = self._same("chips", (placement, array, simulate), lambda: self._chips(config, placement, array))
+        tested = config.mapping.avoid_faults
+        chips = self._same("chips", (placement, array, simulate, tested), lambda: self._chips(config, placement, array))
         cost = {"placement": placement, "baseline": unpruned, **self._cost_values(config, array)}
         return Keys(
             dense=dense,
@@ -188,6 +192,7 @@ class KeyMaker:
             "placement": placement,
             "device": self._device_values(array.device),
             **_chip_values(array, conditions),
+            **({"avoid_faults": True} if config.mapping.avoid_faults else {}),
         }
         return _stage("chips", chips)
 
@@ -296,6 +301,7 @@ class KeyMaker:
                 **_chip_values(seen, hardware_loop.training_conditions(section, conditions)),
                 "device": self._device_values(seen.device),
                 "chips": section.train_chips,
+                **_chosen(placing_of(config)),
             }
         return values
 
@@ -360,9 +366,16 @@ def _stage(stage: Stage, values: Mapping[str, Any]) -> str:
     return digest({"stage": stage, "revision": REVISIONS[stage], "program": program(), **values})
 
 
-def _placed(stage: Stage, network: str, array: ArraySpec, simulate: Simulate, *, snap: bool = False) -> str:
+def _placed(
+    stage: Stage, network: str, array: ArraySpec, simulate: Simulate, *, snap: bool = False, **chosen: Any
+) -> str:
     values = _placement_values(array, simulate.calibration_samples)
-    return _stage(stage, {"network": network, "snap": snap, **values})
+    return _stage(stage, {"network": network, "snap": snap, **values, **chosen})
+
+
+def _chosen(placing: Placing) -> dict[str, Any]:
+    """Nothing for plain tiling, so that keys from before there was a choice still hold."""
+    return {} if placing == Placing() else {"placing": placing.options()}
 
 
 def _placement_values(array: ArraySpec, calibration: int) -> dict[str, Any]:

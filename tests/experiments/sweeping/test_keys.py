@@ -131,6 +131,11 @@ TABLE = {
     "device.stuck_at_lrs": (0.01, CHIPS),
     "device.stuck_at_hrs": (0.01, CHIPS),
     "device.mismatch": (0.5, CHIPS),
+    "mapping.repack": (True, COMPRESSION - {"compressed"}),  # the unpruned baseline is tiled plainly
+    "mapping.share": ("layer", COMPRESSION - {"compressed"}),
+    "mapping.spare_rows": (2, COMPRESSION - {"compressed"}),
+    "mapping.spare_cols": (2, COMPRESSION - {"compressed"}),
+    "mapping.avoid_faults": (True, CHIPS),
     "hardware.library": ("forms-32nm", COST),
     "hardware.adc_model": ("andrulis", COST),
     "hardware.node_nm": (16.0, COST),

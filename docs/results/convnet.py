@@ -1,0 +1,82 @@
+"""The ConvNet rows of Table I (Yuan et al., ISLPED 2019) from finished runs: `python docs/results/convnet.py RUNS`.
+
+RUNS is the folder that holds `dense`, `filters-235-9bit` and so on, made by the configurations in
+examples/cifar10/convnet, and the sweeps `chips-*` and `front`. Writes convnet.csv (a row per row of the table, empty
+where a run is missing), convnet-chips.csv (a row per point of the chip studies) and the tables in convnet.md between
+its two marks.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from cifar10 import PAPER
+from collect import row as collected
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+STUDIES = ("chips-stuck", "chips-wires", "chips-adc", "chips-drift", "front")
+RESULTS = ("accuracy_quantised", "accuracy_crossbar_mean", "accuracy_crossbar_low", "accuracy_crossbar_high", "chips")
+COSTS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "arrays")
+
+
+def table(runs: Path) -> pd.DataFrame:
+    """The rows of Table I with what our runs found; accuracies and reductions in percent."""
+    rows = []
+    for rate, bits in [(rate, bits) for net, rate in PAPER if net == "convnet" for bits in (9, 7, 6, 5)]:
+        folder = runs / f"filters-{round(100 * rate)}-{bits}bit"
+        found: dict[str, object] = {"rate_paper": rate, "bits": bits}
+        found["accuracy_paper"] = PAPER["convnet", rate][1][bits]
+        if (folder / "result.json").is_file():
+            ours = collected(str(folder))
+            for key in ("accuracy_dense", "accuracy_quantised", "crossbar_mean", "crossbar_low", "crossbar_high"):
+                found[key] = round(100 * float(str(ours[key])), 2)
+            for key in ("area_reduction", "power_reduction"):
+                found[key] = round(100 * float(str(ours[key])), 2)
+            for key in ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds", "command"):
+                found[key] = ours[key]
+        rows.append(found)
+    return pd.DataFrame(rows)
+
+
+def studies(runs: Path) -> pd.DataFrame:
+    """The points of all finished chip studies, the swept keys as one text; shares as shares."""
+    found = []
+    for study in STUDIES:
+        path = runs / study / "results.csv"
+        if path.is_file():
+            points = pd.read_csv(path)
+            swept = [key for key in points.columns if "." in key]
+            for _, point in points.iterrows():
+                text = ", ".join(f"{key} = {point[key]}" for key in swept)
+                found.append({"study": study, "point": text} | {key: point.get(key) for key in (*RESULTS, *COSTS)})
+    return pd.DataFrame(found)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in Markdown; what is missing stays empty."""
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    rows = frame.astype(object).where(frame.notna(), "").to_numpy()
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+
+
+def main() -> None:
+    """Write the tables of the runs in the folder named on the command line."""
+    runs = Path(sys.argv[1])
+    rows, chips = table(runs), studies(runs)
+    rows.to_csv(HERE / "convnet.csv", index=False)
+    parts = [markdown(rows.drop(columns=["command", "seed"], errors="ignore"))]
+    if len(chips):
+        chips.to_csv(HERE / "convnet-chips.csv", index=False)
+        few = chips.loc[chips["study"] != "front", ["study", "point", *RESULTS]]
+        parts.append(markdown(few))
+    page = (HERE / "convnet.md").read_text(encoding="utf-8")
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    text = before + BEGIN + "\n\n" + "\n\n".join(parts) + "\n\n" + END + after
+    (HERE / "convnet.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
