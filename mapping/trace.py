@@ -156,6 +156,8 @@ def _reason(name: str, module: nn.Module, bare_container: bool, counter: WorkCou
     if bare_container:
         rest = digital_rest(module)
         return f"{COMPUTED}: {rest}" if rest else COMPUTED
+    if own and any(True for _ in module.children()):
+        return f"{COMPUTED}, with its own {', '.join(map(repr, own))}"
     return why_not_mappable(module) or NEVER_CALLED
 
 

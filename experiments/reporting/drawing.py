@@ -179,10 +179,22 @@ def span(names: Sequence[str]) -> str:
 
 
 def labels(names: Sequence[str], limit: int) -> list[str]:
-    """Names cut to the letters that fit; a module path that all share goes first, a count behind a plus sign stays."""
+    """Names cut to the letters that fit; a module path that all share goes first, a count behind a plus sign stays.
+
+    Where that leaves two names alike, paths are abbreviated: "blocks.0.attention.out_proj" is "b.0.a.out_proj".
+    """
     if len(names) > 1 and max(map(len, names)) > limit:
         paths = [name.split(".") for name in names]
         shared = next(i for i, parts in enumerate(zip_longest(*paths)) if len(set(parts)) > 1 or i == len(paths[0]) - 1)
         names = [".".join(path[shared:]) or name for path, name in zip(paths, names, strict=True)]
     heads = [name.partition(" + ") for name in names]
-    return [shorten(head, limit - len(plus + more)) + plus + more for head, plus, more in heads]
+    cut = [shorten(head, limit - len(plus + more)) + plus + more for head, plus, more in heads]
+    if len(set(cut)) == len(set(names)):
+        return cut
+    return [shorten(_initials(head), limit - len(plus + more)) + plus + more for head, plus, more in heads]
+
+
+def _initials(path: str) -> str:
+    """A module path with the words before its last part cut to their first letters, numbers whole."""
+    *before, last = path.split(".")
+    return ".".join([*(part if part.isdecimal() else part[:1] for part in before), last])

@@ -433,3 +433,11 @@ def test_a_shared_array_shows_all_its_layers_with_the_first() -> None:
     one = outlines[0, 2] * outlines[0, 3]
     assert len(outlines) == 1
     assert areas == {None: pytest.approx(one / 4), 0.4: pytest.approx(one / 4)}
+
+
+def test_labels_that_would_be_alike_abbreviate_their_paths() -> None:
+    blocks = [f"blocks.{block}.attention.{name}_proj + 1" for block in range(4) for name in ("k", "out")]
+    found = drawing.labels(["conv_proj + 1", *blocks], 18)
+    assert found[:2] == ["conv_proj + 1", "b.0.a.k_proj + 1"]
+    assert found[-1] == "b.3.a.out_proj + 1"
+    assert len(set(found)) == len(found)
