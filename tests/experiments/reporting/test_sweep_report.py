@@ -60,7 +60,8 @@ def embedded(html):
 
 
 def test_the_recorded_sweep(sweep_tables):
-    made = sweep_view.view(sweep_tables.recorded())
+    points = sweep_tables.recorded()
+    made = sweep_view.view(points)
     html = sweep_report.page(made, "Digits <&> friends")
     found = outline(html)
     assert found.headings[0] == "Digits <&> friends"
@@ -69,8 +70,11 @@ def test_the_recorded_sweep(sweep_tables):
     assert [name for name in found.headings if name in sections] == sections
     data = embedded(html)
     assert len(data["point"]) == 200
-    assert data["results"]["accuracy_crossbar_mean"][0] == pytest.approx(97.493, abs=1e-3)
-    assert "98.42\u00a0% (98.02 to 98.82\u00a0%)" in html
+    shown = data["results"]["accuracy_crossbar_mean"]
+    assert shown == pytest.approx((100 * points["accuracy_crossbar_mean"]).tolist(), abs=1e-3)
+    best = points.loc[points["accuracy_crossbar_mean"].idxmax()]
+    mean, low, high = (f"{100 * best[f'accuracy_crossbar_{name}']:.2f}" for name in ("mean", "low", "high"))
+    assert f"{mean}\u00a0% ({low} to {high}\u00a0%)" in html
     assert "smallest chip that loses at most 1 point" in html
     assert "complete grid" in html
     assert "not recorded" in html  # a table by itself has no configuration
