@@ -179,11 +179,19 @@ def test_devices_and_libraries_show_their_sources(capsys):
     assert "ISAAC" in capsys.readouterr().out
 
 
+def _listen_to_interrupts() -> None:
+    # A shell lets what it starts in the background ignore them, and that is inherited by the tests and from them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_ends_with_130_and_the_same_command_goes_on(tmp_path):
     """A real process, a real SIGINT in the middle of training."""
     line = [sys.executable, "-m", "experiments.cli", "run", "digits", *FAST, "--train.epochs", "400", "--out", "o"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=tmp_path)
+    process = subprocess.Popen(
+        line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=tmp_path,
+        preexec_fn=_listen_to_interrupts,
+    )  # fmt: skip
     checkpoint = tmp_path / "o" / "state" / "dense" / "checkpoint"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
