@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Callable
 
 from experiments.reporting import report
 
@@ -28,8 +29,8 @@ def row(folder: str) -> dict[str, object]:
     return found | {"seconds": round(record["seconds"]), "torch": record["versions"]["torch"]}
 
 
-def main() -> None:
-    """Print the table of the runs named on the command line."""
+def print_table(row: Callable[[str], dict[str, object]]) -> None:
+    """Print the table of the folders named on the command line."""
     rows = [row(folder) for folder in sys.argv[1:]]
     writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(row)

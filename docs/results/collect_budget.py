@@ -1,9 +1,9 @@
 """One CSV row per finished compression: `python docs/results/collect_budget.py FOLDER … > docs/results/budget.csv`."""
 
-import csv
 import json
-import sys
 from pathlib import Path
+
+from collect import print_table
 
 
 def row(folder: str) -> dict[str, object]:
@@ -32,13 +32,5 @@ def row(folder: str) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Print the table of the folders named on the command line."""
-    rows = [row(folder) for folder in sys.argv[1:]]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(row)

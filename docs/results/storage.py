@@ -6,12 +6,11 @@ long (Han et al., ICLR 2016, section 2). Of each layer the cheapest way counts: 
 whole matrix or over its live rows and columns with one bit a row and column that says which these are.
 """
 
-import csv
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
+from collect import print_table
 
 from mapping import Placement
 
@@ -57,13 +56,5 @@ def row(folder: str) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    """Print the table of the runs named on the command line."""
-    rows = [row(folder) for folder in sys.argv[1:]]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
 if __name__ == "__main__":
-    main()
+    print_table(row)
