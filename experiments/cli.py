@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import config as configuration
+from experiments.allocator import keep_freed_memory
 from experiments.config import Config
 from hwmodels.errors import UserError, suggestion
 
@@ -77,6 +78,7 @@ class _Run:
 
 def main() -> None:
     """Entry point of the command `ohmweave`."""
+    keep_freed_memory()
     sys.exit(command(sys.argv[1:]))
 
 

@@ -17,6 +17,7 @@ from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, final
 
+from experiments.allocator import keep_freed_memory
 from hwmodels.errors import UserError
 
 T = TypeVar("T")
@@ -171,6 +172,7 @@ def _start_worker() -> None:
         os._exit(1)  # the sweep was killed: nobody will ever read what this worker makes
 
     threading.Thread(target=follow, daemon=True).start()
+    keep_freed_memory()
     one_thread()
 
 
