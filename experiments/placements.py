@@ -24,6 +24,7 @@ from hwmodels.devices.faults import any_faults
 from hwmodels.errors import UserError
 from mapping import CrossbarNetwork, Placement, Placing
 from mapping.array_choice import check_spares
+from mapping.calibration import calibrate
 
 if TYPE_CHECKING:
     from experiments.setup import Setup
@@ -70,8 +71,6 @@ def around_faults(setup: Setup, placement: Placement, told: Placement, seed: int
     layers = {name: replace(layer, tiles=tiles[name]) for name, layer in placement.layers.items()}
     moved = replace(placement, layers=layers, homes=found.placement.homes)
     if example is not None:
-        from mapping.calibration import calibrate
-
         moved = calibrate(moved, example)
     return moved, found.table
 

@@ -9,6 +9,12 @@ from hwmodels import references
 
 METHODS: dict[str, tuple[str, ...]] = {
     "admm": ("boyd2011admm", "yuan2019admm"),
+    "parents": ("ye2018progressive",),
+    "gates": ("lee2022joint",),
+    "slr": ("gurevin2021slr",),
+    "steps": ("ye2019compression",),
+    "purify": ("ye2019compression",),
+    "distill": ("hinton2015distilling",),
     "chips": ("salmon2011philox",),
     "latin-hypercube": ("mckay1979lhs",),
     "tpe": ("akiba2019optuna", "bergstra2011tpe"),
@@ -30,7 +36,7 @@ def bibtex(sources: Iterable[str], methods: Iterable[str]) -> str:
 def of_run(record: Mapping[str, Any]) -> str:
     """The publications of a run: what its sources and assumptions name, and its methods."""
     section = record["config"].get("compress") or {}
-    methods = ["admm"] if section.get("quantise") or section.get("prune") or section.get("budget") else []
+    methods = _of_compression(section)
     methods += ["chips"] if record["accuracy"]["crossbar_seeds"] else []
     return bibtex([*(row["source"] for row in record["sources"]), *record["assumptions"]], methods)
 
@@ -52,11 +58,22 @@ def of_sweep(about: Mapping[str, Any] | None, swept: Mapping[str, Iterable[objec
     for name in _named(config, swept, "hardware", "library"):
         sources += [number.source for _, _, number in Library.load(name).quantities()]
     compress = config.get("compress") or {}
-    methods = ["admm"] if compress.get("quantise") or compress.get("prune") or compress.get("budget") else []
+    methods = _of_compression(compress)
     methods += ["chips", "exact" if exact else "estimated"]
     methods += ["latin-hypercube"] if settings.get("method") == "latin-hypercube" else []
     methods += [settings.get("sampler", "tpe")] if settings.get("method") == "search" else []
     return bibtex(sources, methods)
+
+
+def _of_compression(section: Mapping[str, Any]) -> list[str]:
+    """Keys of `METHODS` that a [compress] section asks for."""
+    if not any(section.get(key) for key in ("quantise", "prune", "budget", "target")):
+        return []
+    methods = ["admm"]
+    methods += [name for name in (section.get("method"), section.get("solver")) if name in ("parents", "gates", "slr")]
+    methods += ["steps"] if (section.get("steps") or 1) > 1 else []
+    methods += ["purify"] if section.get("purify") is not None else []  # 0.0 still removes what no path reads
+    return methods + (["distill"] if section.get("distill") else [])
 
 
 def _named(config: Mapping[str, Any], swept: Mapping[str, Iterable[object]], section: str, key: str) -> list[str]:

@@ -87,6 +87,17 @@ def test_every_method_is_a_known_publication():
         assert bibliography.bibtex([], [method]).count("@") == len(bibliography.METHODS[method])
 
 
+def test_methods_of_the_compression_are_named():
+    about = {"config": {"compress": {"quantise": True, "solver": "slr", "steps": 2, "distill": 0.5, "purify": None}}}
+    found = bibliography.of_sweep(about, {}, exact=True)
+    for key in ("boyd2011admm", "gurevin2021slr", "ye2019compression", "hinton2015distilling"):
+        assert found.count(f"{{{key},") == 1
+    assert "lee2022joint" not in found
+    about["config"]["compress"]["distill"] = 0.0
+    assert "hinton" not in bibliography.of_sweep(about, {}, exact=True)
+    assert "admm" not in bibliography.of_sweep({"config": {"compress": {"quantise": False}}}, {}, exact=True)
+
+
 def test_mistakes_are_named(made, tmp_path):
     assert paper.formats("pdf, svg,pdf") == ("pdf", "svg")
     with pytest.raises(UserError, match="pdff"):
