@@ -195,7 +195,8 @@ def nearest(w: Tensor, grid: LevelGrid, live: Tensor | None = None, signs: Tenso
 
     signs: int8 of the shape of w, +1 where only levels ≥ 0 are allowed, −1 where only those ≤ 0 (the grid must have
     some). Exact in the type of w: the boundary between two levels is rounded down to that type, and no number of the
-    type lies between the two. Keeps the type and device of w. Not-a-number goes to the highest level: check before.
+    type lies between the two. Keeps the type, device and memory format of w (convolutions choose theirs by it).
+    Not-a-number goes to the highest level: check before.
     """
     table = tables(grid).astype(np.float64)
     middles = (table[:, 1:] + table[:, :-1]) / 2
@@ -210,7 +211,7 @@ def nearest(w: Tensor, grid: LevelGrid, live: Tensor | None = None, signs: Tenso
         last = (levels <= 0).sum(1, keepdim=True) - 1
         index = torch.where(asked > 0, torch.maximum(index, first), index)
         index = torch.where(asked < 0, torch.minimum(index, last), index)
-    values = levels.gather(1, index).reshape(w.shape)
+    values = torch.empty_like(w, requires_grad=False).copy_(levels.gather(1, index).reshape(w.shape))
     return values if live is None else values.masked_fill(~live, 0)
 
 

@@ -138,7 +138,7 @@ class Compress:
     rho_growth: Annotated[float, Strict(), Field(ge=1, allow_inf_nan=False)] = 1.3
     """Factor on the penalty at every update."""
     retrain_epochs: NonNegativeInt = 12
-    """Masked retraining once the pruning is fixed."""
+    """Masked retraining once the pruning is fixed; order = "sequential" has none where this run prunes nothing."""
     quantise_epochs: NonNegativeInt | None = None
     """ADMM towards the levels, for order = "sequential" or "quantise-first"; default: admm_epochs."""
     finish_epochs: NonNegativeInt = 6

@@ -185,3 +185,11 @@ def test_mistakes_are_named():
 
 def test_type_is_kept():
     assert Levels(PAIR, "fit").project(torch.randn(3, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_projected_weights_keep_their_memory_format():
+    w = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    grid = Levels((-1.0, -0.5, 0.5, 1.0), 0.1).grid(w)
+    kept = nearest(w, grid, torch.rand(w.shape) < 0.5)
+    assert kept.stride() == w.stride()
+    torch.testing.assert_close(nearest(w, grid), nearest(w.contiguous(), grid), rtol=0, atol=0)
