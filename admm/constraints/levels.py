@@ -211,8 +211,10 @@ def nearest(w: Tensor, grid: LevelGrid, live: Tensor | None = None, signs: Tenso
         last = (levels <= 0).sum(1, keepdim=True) - 1
         index = torch.where(asked > 0, torch.maximum(index, first), index)
         index = torch.where(asked < 0, torch.minimum(index, last), index)
-    values = torch.empty_like(w, requires_grad=False).copy_(levels.gather(1, index).reshape(w.shape))
-    return values if live is None else values.masked_fill(~live, 0)
+    values = levels.gather(1, index).reshape(w.shape)
+    if live is not None:
+        values = values.masked_fill(~live, 0)
+    return torch.empty_like(w, requires_grad=False).copy_(values)
 
 
 def tables(grid: LevelGrid) -> np.ndarray:
