@@ -2,7 +2,7 @@
 
 RUNS is the folder that holds `dense`, `filters-235-9bit` and so on, made by the configurations in
 examples/cifar10/convnet, and the sweeps `chips-*` and `front`. Writes convnet.csv (a row per row of the table, empty
-where a run is missing), convnet-chips.csv (a row per point of the chip studies) and the tables in convnet.md between
+where a run is missing), convnet-bits.svg of them, convnet-chips.csv (a row per point of the chip studies) and the tables in convnet.md between
 its two marks.
 """
 
@@ -62,11 +62,38 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
 
 
+def picture(rows: pd.DataFrame, path: Path) -> None:
+    """Accuracy over bits, a panel for every rate: the paper's, ours on levels, and ours on simulated chips."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams |= {"svg.hashsalt": "ohmweave", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    rates = sorted(set(rows["rate_paper"]))
+    figure, panels = plt.subplots(1, len(rates), figsize=(7.2, 2.8), sharey=True, layout="constrained")
+    for axes, rate in zip(panels, rates, strict=True):
+        some = rows[rows["rate_paper"] == rate].sort_values("bits").astype(float)
+        axes.plot(some["bits"], some["accuracy_paper"], "x--", color="#b3202c", label="paper")
+        axes.plot(some["bits"], some["accuracy_quantised"], "o-", color="#1f6fb4", label="ours, on levels")
+        spread = [some[f"crossbar_{a}"].sub(some[f"crossbar_{b}"]) for a, b in (("mean", "low"), ("high", "mean"))]
+        axes.errorbar(
+            some["bits"], some["crossbar_mean"], spread, fmt="s", ms=4, color="#d1701c", capsize=2,
+            label="ours, simulated chips (95 %)",
+        )  # fmt: skip
+        axes.set(title=f"{rate:g}×", xlabel="bits", xticks=[5, 6, 7, 9])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#eeeeee")
+    panels[0].set_ylabel("accuracy [%]")
+    panels[-1].legend(loc="lower right", fontsize=7, frameon=True, framealpha=1, edgecolor="#dddddd")
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> None:
     """Write the tables of the runs in the folder named on the command line."""
     runs = Path(sys.argv[1])
     rows, chips = table(runs).convert_dtypes(), studies(runs)
     rows.to_csv(HERE / "convnet.csv", index=False)
+    if "crossbar_mean" in rows:
+        picture(rows, HERE / "convnet-bits.svg")
     parts = [markdown(rows.drop(columns=["command", "seed"], errors="ignore"))]
     if len(chips):
         chips.to_csv(HERE / "convnet-chips.csv", index=False)
