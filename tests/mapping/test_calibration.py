@@ -257,7 +257,7 @@ def test_every_encoding_knows_its_converters(network, images, spec, changes):
     assert max(max(lines) for lines in found.values()) < spec.converted_cols
 
 
-def test_fragments_of_one_array_have_noise_of_their_own(spec):
+def test_fragments_of_one_array_have_noise_of_their_own(spec, read_strip):
     """They are read in turn by the same converters, so the same column draws once per turn."""
     net = nn.Linear(8, 3, bias=False)
     with torch.no_grad():
@@ -268,7 +268,7 @@ def test_fragments_of_one_array_have_noise_of_their_own(spec):
     strips = mapping.CrossbarNetwork(mapping.place(net, array, x)).model._state
     assert [at.strip.place[2, 0] for at in strips.strips] == [0, 4]
     reads = [
-        at.strip.read(x[:, at.rows], array, converter).sums[:, 0].numpy()
+        read_strip(at.strip, x[:, at.rows], array, converter).sums[:, 0].numpy()
         for at, converter in zip(strips.strips, strips.converters, strict=True)
     ]
     assert abs(np.corrcoef(*reads)[0, 1]) < 4 / np.sqrt(400)
