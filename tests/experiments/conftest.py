@@ -1,4 +1,4 @@
-"""Fixtures of the tests of experiments: one thread, and tables of sweeps for the tests of pages."""
+"""Fixtures of the tests of experiments: one thread, a small run, and tables of sweeps for the tests of pages."""
 
 from itertools import product
 from pathlib import Path
