@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,10 +25,8 @@ from crossbar import exactness, readout
 from crossbar.converter_bank import ColumnConverters
 from crossbar.converters import Converter, adc_codes, input_cycles
 from crossbar.spec import ArraySpec
+from crossbar.strip import Strip
 from crossbar.vectors import Vectors
-
-if TYPE_CHECKING:
-    from crossbar.strip import Strip
 
 Backend = Literal["auto", "numba", "torch"]
 

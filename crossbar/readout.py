@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +11,7 @@ from crossbar.converter_bank import CYCLES, ColumnConverters
 from crossbar.converter_errors import drive_levels
 from crossbar.converters import Converter, input_cycles
 from crossbar.spec import ArraySpec
-
-if TYPE_CHECKING:
-    from crossbar.strip import Strip
+from crossbar.strip import Strip
 
 
 def errs(strip: Strip, spec: ArraySpec) -> bool:
@@ -33,7 +30,7 @@ def read(
     first: int,
     phase: int,
 ) -> tuple[Tensor, int, int]:
-    """The same as `Strip.read` with everything that `errs` or `ColumnConverters` may hold.
+    """What a strip gives for input codes (n, rows), with everything that `errs` or `ColumnConverters` may hold.
 
     Returns (sums (n, cols) float64 in `unit`s, without the digital input terms; clipped samples; all samples). The
     drivers' gain errors already stand in the strip's conductances, which is exact. Every input cycle is a product of

@@ -1,4 +1,4 @@
-"""A strip: all arrays that one set of word lines drives, read in one product."""
+"""A strip: all arrays that one set of word lines drives, read in one product (`crossbar.engine`)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossbar.converter_bank import ColumnConverters
-from crossbar.converters import Converter
-from crossbar.engine import Backend, Reader
 from crossbar.read_noise import ReadNoise
-from crossbar.spec import ArraySpec
-from crossbar.vectors import Vectors
-
-
-@dataclass(frozen=True)
-class StripRead:
-    """What a strip gives for a batch of input vectors.
-
-    sums: (n, cols) float64, Σ over cycles and planes of weight · sum, in `conductance unit × input code`; with
-    converters the sum of codes times the step. clipped, samples: converter samples beyond the range, and in all.
-    """
-
-    sums: Tensor
-    clipped: int
-    samples: int
 
 
 @dataclass(frozen=True)
@@ -85,26 +67,3 @@ class Strip:
     def column_sums(self, codes: Tensor) -> Tensor:
         """Σ input code · g of every converter's column: (n, rows) → (n, planes · cols), one input cycle."""
         return codes @ self.g
-
-    def read(
-        self,
-        codes: Tensor,
-        spec: ArraySpec,
-        converter: Converter | ColumnConverters | None,
-        *,
-        signed: bool = False,
-        first: int = 0,
-        phase: int = 0,
-        backend: Backend = "auto",
-    ) -> StripRead:
-        """Drive the strip with input codes and add up what its converters say.
-
-        codes: (n, rows) input codes (all bits); converter: its step in conductance unit × DAC code, or None for the
-        exact sum; `ColumnConverters` where columns differ or err. signed: codes in two's complement. first, phase:
-        number of the first vector since the chip was programmed, and of its phase; noise is drawn by them. backend:
-        "numba" (CPU), "torch" (any device) or "auto". `crossbar.engine` chooses the product.
-        """
-        reader = Reader(self, spec, converter, backend, signed)
-        total = torch.zeros(codes.shape[0], self.cols, dtype=torch.float64, device=codes.device)
-        clipped = reader.add_to(total, 0, Vectors.of_matrix(codes), first=first, phase=phase)
-        return StripRead(sums=total * reader.unit, clipped=clipped, samples=reader.samples(codes.shape[0]))

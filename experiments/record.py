@@ -14,7 +14,7 @@ from torch import Tensor
 from admm import Compressed
 from crossbar import ArraySpec, to_matrix
 from crossbar.levels import embedding
-from experiments import cautions, placements, waterfall
+from experiments import cautions, placements, tested_chips, waterfall
 from experiments.outcome import Outcome
 from experiments.reporting import converter_report, tornado
 from experiments.reporting.report import SCHEMA
@@ -55,7 +55,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
     }
     arrays = {"baseline": baseline.arrays, "placed": placement.arrays}
     spent = {stage: round(seconds, 3) for stage, seconds in outcome.seconds.items()}
-    faults = placements.record(outcome.seeds, placement, outcome.accuracy["quantised"])
+    faults = tested_chips.record(outcome.seeds, placement, outcome.accuracy["quantised"])
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "name": setup.name,
@@ -122,7 +122,7 @@ def build(setup: Setup, outcome: Outcome, command: str) -> tuple[dict[str, Any],
         ),
     }
     if faults is not None:
-        tables["faults"] = placements.table(outcome.seeds)
+        tables["faults"] = tested_chips.table(outcome.seeds)
     if outcome.waterfall is not None:
         tables["waterfall"] = waterfall.table(outcome.waterfall)
     if len(compressed.choices):

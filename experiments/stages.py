@@ -20,7 +20,7 @@ from torch import nn
 import mapping
 from admm import Compressed, purify
 from admm.history import Masks, per_layer
-from experiments import methods, placements, training
+from experiments import methods, placements, tested_chips, training
 from experiments.data import Batches
 from experiments.progress import Progress
 from experiments.setup import Setup
@@ -179,7 +179,7 @@ def simulate_chips(
 ) -> Iterator[dict[str, Any]]:
     """Run the test set on chip number `first`, `first` + 1, … without end: chip, seed, accuracy, clipping by layer.
 
-    With mapping.avoid_faults every chip is placed around its own faults (`experiments.placements`), and what that did
+    With mapping.avoid_faults every chip is placed around its own faults (`experiments.tested_chips`), and what that did
     stands under faults. told: the placement whose devices say where the faults are, where `placement` lacks some of
     its errors.
     """
@@ -188,7 +188,7 @@ def simulate_chips(
     while True:
         seed, moved = device_seed(setup.config.seed, number), {}
         if setup.config.mapping.avoid_faults:
-            tested = placements.tested_chip(
+            tested = tested_chips.tested_chip(
                 setup, placement, told or placement, seed, lambda model: training.accuracy(model, batches)
             )
             network, moved = tested[0], {"faults": tested[1]}

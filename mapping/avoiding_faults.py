@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,10 +31,8 @@ from mapping.fault_blocks import Block, blocks_of
 from mapping.fault_maps import FaultMaps, checked_faults, faults_of_chip
 from mapping.inputs import Inputs
 from mapping.pieces import Piece
+from mapping.placement import LayerPlacement, Placement
 from mapping.repacking import index_bits
-
-if TYPE_CHECKING:
-    from mapping.placement import LayerPlacement, Placement
 
 
 @dataclass(frozen=True, eq=False)

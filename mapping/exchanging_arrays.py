@@ -7,17 +7,13 @@ counted apart, which is exact where no weight has two faulty cells; so the calle
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from crossbar import ArraySpec
 from hwmodels.devices.faults import HRS, LRS, OPEN, value_of
 from mapping.fault_blocks import counts, weight_per_siemens
 from mapping.fault_maps import specs_of_arrays
-
-if TYPE_CHECKING:
-    from mapping.placement import Placement
+from mapping.placement import Placement
 
 MOST = 1000
 """Arrays that are exchanged with each other at most; of more, every thousand by themselves (costs are of all pairs)."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from crossbar import ArraySpec
 from hwmodels.devices.faults import HRS, LRS, OPEN, value_of
 from mapping.pieces import Piece
+from mapping.placement import LayerPlacement
 from mapping.tiling import Tile
-
-if TYPE_CHECKING:
-    from mapping.placement import LayerPlacement
 
 _ROUNDS = 4
 """Most turns of rows and columns; the second already changes little."""

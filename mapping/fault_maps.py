@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +10,7 @@ from crossbar import ArraySpec
 from hwmodels import Device, fault_map
 from hwmodels.devices.faults import HRS, LRS, OPEN, value_of
 from hwmodels.errors import UserError
-
-if TYPE_CHECKING:
-    from mapping.placement import Placement
+from mapping.placement import Placement
 
 FaultMaps = Mapping[int, np.ndarray]
 """By the number of the array, (rows, cols) of the whole array: 0 healthy, 1 at g_max, 2 at g_min, 3 open (0 S). Arrays

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mapping.placement import Calibration, LayerPlacement, Placement
 from mapping.placement_file import content_hash
-
-if TYPE_CHECKING:
-    from mapping.placement import Calibration, LayerPlacement, Placement
 
 COLUMNS = ("layer", "status", "levels_changed", "mask_changed", "cells_moved", "arrays_a", "arrays_b", "other")
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hwmodels import Library, estimate
 from hwmodels.errors import UserError
-
-if TYPE_CHECKING:
-    from mapping.placement import Placement
+from mapping.placement import Placement
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from crossbar.encodings.level_cells import LevelCells
-from crossbar.encodings.offset import UnsignedLevels
 from crossbar.encodings.slicing import CellCodes, Slicing
+from crossbar.encodings.unsigned_levels import UnsignedLevels
 from hwmodels import required_adc_bits
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossbar.encodings.signed_levels import SignedLevels
 from crossbar.encodings.slicing import Slicing
-
-if TYPE_CHECKING:
-    from crossbar.encodings.offset import UnsignedLevels
-    from crossbar.encodings.signed_levels import SignedLevels
+from crossbar.encodings.unsigned_levels import UnsignedLevels
 
 
 class LevelCells(ABC):

@@ -111,7 +111,7 @@ def _sweep(folder: Path, flags: _Report) -> int:
     from experiments.reporting import sweep_report
 
     made, out = sweep_report.of_folder(folder), flags.out or folder
-    path = sweep_report.write(made, out, title_of_sweep(folder, made.about))
+    path = sweep_report.write(made, out, sweep_report.heading(folder, made.about))
     print(answer(made.table))
     print(f"Report: {path}")
     _points_paper(made, out, flags)
@@ -122,13 +122,6 @@ def _points_paper(made: View, out: Path, flags: _Report) -> None:
     from experiments.reporting import paper
 
     _paper(out, flags, lambda wanted: paper.of_sweep(made, out, wanted))
-
-
-def title_of_sweep(folder: Path, about: object) -> str:
-    """The heading of a sweep's page: the title of its configuration, else its name, else that of its folder."""
-    known = about if isinstance(about, dict) else {}
-    title = (known.get("config", {}).get("report") or {}).get("title")
-    return title or known.get("name") or folder.resolve().name
 
 
 def _runs(folders: list[Path], flags: _Report, command: str) -> int:

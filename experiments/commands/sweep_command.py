@@ -94,11 +94,10 @@ def _describe(chosen: Sweep, out: Path, flags: _Sweep, command: str, seconds: fl
             "same command again."
         ) from None
     if flags.report:
-        from experiments.commands.report_command import title_of_sweep
         from experiments.reporting import sweep_report
 
         made = sweep_report.of_folder(out)
-        print(f"Report: {sweep_report.write(made, out, title_of_sweep(out, made.about))}")
+        print(f"Report: {sweep_report.write(made, out, sweep_report.heading(out, made.about))}")
 
 
 def _flags(config: Config, name: str, args: list[str]) -> _Sweep:

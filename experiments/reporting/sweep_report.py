@@ -27,6 +27,13 @@ def of_folder(folder: Path) -> sweep_view.View:
     return sweep_view.view(sweep_table.load_results(folder), about_file.read(folder))
 
 
+def heading(folder: Path, about: object) -> str:
+    """The heading of a sweep's page: the title of its configuration, else its name, else that of its folder."""
+    known = about if isinstance(about, dict) else {}
+    asked = (known.get("config", {}).get("report") or {}).get("title")
+    return asked or known.get("name") or folder.resolve().name
+
+
 def write(made: sweep_view.View, out: Path, title: str) -> Path:
     """Write the page into the folder `out` and return its path; title: its heading.
 

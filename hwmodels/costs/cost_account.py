@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwmodels.costs.cost import Estimate
 from hwmodels.costs.cost_factors import Factors
 from hwmodels.costs.cost_work import PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from hwmodels.costs.cost import Estimate
 
 Row = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwmodels.costs.adc_cost import published
-from hwmodels.costs.cost_tiles import Pieces
 from hwmodels.costs.cost_work import PARTS
 from hwmodels.costs.library import Library
+from hwmodels.costs.pieces import Pieces
 
 if TYPE_CHECKING:
     from hwmodels.costs.cost import Estimate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwmodels.costs.adc_bits import required_adc_bits
-from hwmodels.costs.cost_tiles import Pieces
+from hwmodels.costs.pieces import Pieces
 from hwmodels.errors import UserError
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwmodels.costs.adc_cost import AdcCost, isaac_rule, published
+from hwmodels.costs.cost import Estimate
 from hwmodels.costs.cost_prices import Ends, Prices
 from hwmodels.costs.cost_work import PARTS
 from hwmodels.costs.library import Library, Quantity, Resolution
 from hwmodels.costs.units import to_si
-
-if TYPE_CHECKING:
-    from hwmodels.costs.cost import Estimate
 
 Row = dict[str, Any]
 _PER_UNIT = (("area", "area"), ("peak", "power"), ("leakage", "leakage"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hwmodels.costs.cost_converters import ConverterWork, by_bits, converter_work
-from hwmodels.costs.cost_tiles import Pieces
+from hwmodels.costs.pieces import Pieces
 from hwmodels.errors import UserError, suggestion
 
 PARTS = (

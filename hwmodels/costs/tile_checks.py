@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwmodels.costs.pieces import Pieces
 from hwmodels.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from hwmodels.costs.cost_tiles import Pieces
 
 AGREED = {
     ("array",): ("array_rows", "array_cols", "dac_bits", "adc_bits", "cols_per_adc", "t_read_s", "replicas"),

@@ -51,18 +51,18 @@ def _inputs(seed, rows=12, n=64, bits=8):
     bits=st.integers(1, 12), step=st.floats(0.3, 30), seed=st.integers(0, 2**31), signed=st.booleans(),
     slices=st.integers(1, 3), zero=st.booleans(),
 )  # fmt: skip
-def test_without_errors_it_is_the_plain_path_bit_for_bit(bits, step, seed, signed, slices, zero):
+def test_without_errors_it_is_the_plain_path_bit_for_bit(bits, step, seed, signed, slices, zero, read_strip):
     if signed and bits == 1:
         bits = 2  # one bit of both signs is a sense amplifier, which the plain path does not have
     spec = ArraySpec(device="yuan2019", adc_bits=bits)
     strip, codes = _strip(seed, slices=slices), _inputs(seed + 1)
     full_scale = step * (2 ** (bits - 1) if signed else 2**bits)
-    plain = strip.read(codes, spec, Converter.of_range(full_scale, bits, signed=signed))
+    plain = read_strip(strip, codes, spec, Converter.of_range(full_scale, bits, signed=signed))
     columns = strip.g.shape[1]
     bank = _bank(
         np.full(columns, full_scale), bits, place=strip.place, signed=signed, errors=AdcErrors() if zero else None
     )
-    read = strip.read(codes, spec, bank)
+    read = read_strip(strip, codes, spec, bank)
     assert torch.equal(read.sums, plain.sums)
     assert (read.clipped, read.samples) == (plain.clipped, plain.samples)
 
@@ -212,7 +212,7 @@ def test_noise_does_not_depend_on_threads(threads):
         torch.set_num_threads(before)
 
 
-def test_ranges_of_their_own_count_by_their_own_step():
+def test_ranges_of_their_own_count_by_their_own_step(read_strip):
     """Two columns of unlike range: each reads its sum to half of its own step."""
     strip = _strip(0, cols=2)
     strip = replace(strip, g=strip.g * torch.tensor([1.0, 100.0, 1.0, 100.0]))
@@ -220,29 +220,34 @@ def test_ranges_of_their_own_count_by_their_own_step():
     codes = _inputs(1)
     largest = (torch.ones(1, 12) @ strip.g).numpy().ravel()
     bank = _bank(largest, 8, place=strip.place)
-    read, exact = strip.read(codes, spec, bank).sums, strip.read(codes, spec.with_(adc_bits=None), None).sums
+    read, exact = (
+        read_strip(strip, codes, spec, bank).sums,
+        read_strip(strip, codes, spec.with_(adc_bits=None), None).sums,
+    )
     half_steps = (largest / 255 / 2).reshape(2, 2).sum(axis=0) * 255  # both halves, cycles of weight 1 … 128
     assert np.all((read - exact).abs().amax(dim=0).numpy() <= half_steps * (1 + 1e-6))
-    shared = strip.read(codes, spec, Converter.of_range(float(largest.max()), 8)).sums
+    shared = read_strip(strip, codes, spec, Converter.of_range(float(largest.max()), 8)).sums
     assert (shared - exact)[:, 0].norm() > 20 * (read - exact)[:, 0].norm()
 
 
-def test_drive_offsets_add_a_row_that_is_always_on():
+def test_drive_offsets_add_a_row_that_is_always_on(read_strip):
     """Bit-serial: every one of the 8 cycles reads the offset, so it counts 1 + 2 + … + 128 in all."""
     strip, codes = _strip(2), _inputs(3)
     spec = ArraySpec(device="yuan2019", adc_bits=None)
     offset = torch.arange(10.0, dtype=torch.float64)
     shifted = replace(strip, drive_offset=offset)
-    plain = strip.read(codes, spec, None).sums
-    assert torch.allclose(shifted.read(codes, spec, None).sums - plain, 255 * (offset[:5] - offset[5:]))
+    plain = read_strip(strip, codes, spec, None).sums
+    assert torch.allclose(read_strip(shifted, codes, spec, None).sums - plain, 255 * (offset[:5] - offset[5:]))
     # The same through a fine converter: a whole offset is a whole number of codes.
     fine = spec.with_(adc_bits=16)
     bank = _bank(np.full(10, 65535.0), 16, place=strip.place, drive_offset=offset.numpy())
-    assert torch.equal(shifted.read(codes, fine, bank).sums - plain, 255 * (offset[:5] - offset[5:]).expand(64, 5))
+    assert torch.equal(
+        read_strip(shifted, codes, fine, bank).sums - plain, 255 * (offset[:5] - offset[5:]).expand(64, 5)
+    )
 
 
 @pytest.mark.parametrize("adc_bits", [None, 16])
-def test_drivers_that_are_not_straight_drive_their_levels(adc_bits):
+def test_drivers_that_are_not_straight_drive_their_levels(adc_bits, read_strip):
     errors = DacErrors(inl_lsb=0.5, inl_shape="s")
     spec = ArraySpec(device="yuan2019", dac_bits=4, input_bits=8, adc_bits=adc_bits, dac_errors=errors)
     strip, codes = _strip(4), _inputs(5)
@@ -250,15 +255,15 @@ def test_drivers_that_are_not_straight_drive_their_levels(adc_bits):
     low, high = codes.numpy().astype(int) % 16, codes.numpy().astype(int) // 16
     expected = (levels[low] + 16 * levels[high]) @ (strip.g[:, :5] - strip.g[:, 5:]).numpy()
     bank = None if adc_bits is None else _bank(np.full(10, 12 * 50 * 15.0), 16, place=strip.place)
-    read = strip.read(codes, spec, bank).sums.numpy()
+    read = read_strip(strip, codes, spec, bank).sums.numpy()
     step = 0.0 if bank is None else 12 * 50 * 15 / 65535
     assert np.abs(read - expected).max() <= 17 * step + 1e-2
-    assert np.abs(strip.read(codes, spec.with_(dac_errors=None), bank).sums.numpy() - expected).max() > 50
+    assert np.abs(read_strip(strip, codes, spec.with_(dac_errors=None), bank).sums.numpy() - expected).max() > 50
 
 
 @settings(max_examples=25, deadline=None)
 @given(bits=st.integers(2, 12), dac=st.integers(1, 5), seed=st.integers(0, 2**31))
-def test_twos_complement_is_exact(bits, dac, seed):
+def test_twos_complement_is_exact(bits, dac, seed, read_strip):
     dac = min(dac, bits)
     spec = ArraySpec(device="yuan2019", input_bits=bits, dac_bits=dac, adc_bits=16, signed_inputs="twos_complement")
     strip = _strip(seed, rows=4)
@@ -267,9 +272,9 @@ def test_twos_complement_is_exact(bits, dac, seed):
     codes[0] = -(2.0 ** (bits - 1))
     exact = codes.double() @ (strip.g[:, :5] - strip.g[:, 5:]).double()
     for converter in (Converter(1.0, 0, 2**16 - 1), _bank(np.full(10, 65535.0), 16, place=strip.place)):
-        assert torch.equal(strip.read(codes, spec, converter, signed=True).sums, exact)
+        assert torch.equal(read_strip(strip, codes, spec, converter, signed=True).sums, exact)
     whole, two = Converter(1.0, 0, 2**16 - 1), spec.with_(signed_inputs="phases")
-    phases = sum(sign * strip.read((sign * codes).clamp_min(0), two, whole).sums for sign in (1, -1))
+    phases = sum(sign * read_strip(strip, (sign * codes).clamp_min(0), two, whole).sums for sign in (1, -1))
     assert torch.equal(phases, exact)
 
 

@@ -53,21 +53,23 @@ def _slowly(strip, codes, spec, converter):
     bits=st.sampled_from([1, 2, 5, 8, 11]), dac=st.integers(1, 8), step=st.floats(0.5, 40), analog=st.booleans(),
     unit=st.sampled_from([1, 33]), seed=st.integers(0, 2**31),
 )  # fmt: skip
-def test_whole_sums_give_the_same_bits_in_every_way(n, rows, cols, slices, bits, dac, step, analog, unit, seed):
+def test_whole_sums_give_the_same_bits_in_every_way(
+    n, rows, cols, slices, bits, dac, step, analog, unit, seed, read_strip
+):
     spec = _spec(input_bits=bits, dac_bits=min(dac, bits))
     strip = _strip(seed, rows, cols, slices, analog=analog, unit=unit)
     codes = _codes(seed, n, rows, bits)
     converter = Converter.of_range(step * 100, 8, signed=analog)
     wanted, clipped = _slowly(strip, codes, spec, converter)
     for backend in ("numba", "torch"):
-        read = strip.read(codes, spec, converter, backend=backend)
+        read = read_strip(strip, codes, spec, converter, backend=backend)
         assert np.array_equal(read.sums.numpy(), wanted)
         assert read.clipped == clipped
         assert read.samples == n * strip.g.shape[1] * spec.input_cycles
 
 
 @pytest.mark.parametrize("dac_bits", [1, 2, 8])
-def test_real_sums_differ_by_one_code_at_most_and_only_at_an_edge(dac_bits):
+def test_real_sums_differ_by_one_code_at_most_and_only_at_an_edge(dac_bits, read_strip):
     """One plane and the codes of one cycle at a time, so that every single code of both back ends can be compared."""
     rows, cols, n = 128, 96, 3000
     spec = _spec(input_bits=dac_bits, dac_bits=dac_bits)
@@ -76,7 +78,7 @@ def test_real_sums_differ_by_one_code_at_most_and_only_at_an_edge(dac_bits):
     exact = codes.double() @ strip.g.double()
     converter = Converter.of_range(float(exact.abs().max()), 8, signed=True)
     numba_codes, torch_codes = (
-        torch.round(strip.read(codes, spec, converter, backend=backend).sums / converter.step)
+        torch.round(read_strip(strip, codes, spec, converter, backend=backend).sums / converter.step)
         for backend in ("numba", "torch")
     )
     bound = rows * torch.finfo(torch.float32).eps * (codes.double() @ strip.g.double().abs())
@@ -91,12 +93,12 @@ def test_real_sums_differ_by_one_code_at_most_and_only_at_an_edge(dac_bits):
         assert torch.all(near[moved])
 
 
-def test_codes_of_a_vector_do_not_depend_on_the_others_even_with_real_conductances():
+def test_codes_of_a_vector_do_not_depend_on_the_others_even_with_real_conductances(read_strip):
     """Tables add up one vector at a time, so the batch cannot matter."""
     spec, strip, codes = _spec(), _strip(1, 100, 30, error=0.1), _codes(2, 90, 100, 8)
     converter = Converter.of_range(900, 8)
-    whole = strip.read(codes, spec, converter).sums
-    assert torch.equal(whole, torch.cat([strip.read(codes[i : i + 1], spec, converter).sums for i in range(90)]))
+    whole = read_strip(strip, codes, spec, converter).sums
+    assert torch.equal(whole, torch.cat([read_strip(strip, codes[i : i + 1], spec, converter).sums for i in range(90)]))
 
 
 # When everything collapses into one product: four conditions, each broken once
@@ -106,13 +108,13 @@ def _collapsing():
     return _spec(adc_bits=12), _strip(3, 64, 10, analog=True, unit=3), Converter(1.5, -2048, 2047)
 
 
-def test_a_provably_lossless_converter_collapses_and_changes_nothing():
+def test_a_provably_lossless_converter_collapses_and_changes_nothing(read_strip):
     spec, strip, converter = _collapsing()
     codes = _codes(4, 50, 64, 8)
     reader = Reader(strip, spec, converter)
     assert reader.way == "whole"
     wanted, clipped = _slowly(strip, codes, spec, converter)
-    read = strip.read(codes, spec, converter)
+    read = read_strip(strip, codes, spec, converter)
     assert clipped == 0
     assert np.array_equal(read.sums.numpy(), wanted)
     assert read.samples == 50 * 10 * 8
@@ -133,7 +135,7 @@ def test_condition_2_a_step_that_divides_the_grid():
 
 
 @pytest.mark.parametrize("side", ["low", "top"])
-def test_condition_3_a_range_that_holds_the_largest_sum_of_either_sign(side):
+def test_condition_3_a_range_that_holds_the_largest_sum_of_either_sign(side, read_strip):
     spec, strip, converter = _collapsing()
     sums = Reader(strip, spec, converter).sums
     needed = 2 * (sums.smallest if side == "low" else sums.largest)
@@ -143,10 +145,10 @@ def test_condition_3_a_range_that_holds_the_largest_sum_of_either_sign(side):
     # and it would have been wrong to: the vector that drives the column's cells of that sign alone clips
     column = int(strip.g.clamp_max(0).sum(0).argmin() if side == "low" else strip.g.clamp_min(0).sum(0).argmax())
     hardest = (strip.g[:, column] < 0 if side == "low" else strip.g[:, column] > 0).float()[None]
-    assert strip.read(hardest, spec, short).clipped > 0
+    assert read_strip(strip, hardest, spec, short).clipped > 0
 
 
-def test_condition_4_a_product_that_stays_exact():
+def test_condition_4_a_product_that_stays_exact(read_strip):
     """Two slices of 4096 levels: 4097 · 255 · Σ|g| passes 2²⁴, so the product runs in double precision."""
     spec = _spec(adc_bits=16, input_bits=8)
     rng = np.random.default_rng(0)
@@ -158,7 +160,7 @@ def test_condition_4_a_product_that_stays_exact():
     assert reader.whole.dtype == torch.float64
     codes = torch.randint(0, 256, (40, 64), generator=torch.Generator().manual_seed(0)).float()
     wanted, _ = _slowly(strip, codes, spec, converter)
-    assert np.array_equal(strip.read(codes, spec, converter).sums.numpy(), wanted)
+    assert np.array_equal(read_strip(strip, codes, spec, converter).sums.numpy(), wanted)
     single = (codes @ reader.whole.float()).double().numpy()
     assert not np.array_equal(single, wanted)  # float32 would not have done
     assert Reader(_collapsing()[1], *_collapsing()[::2]).whole.dtype == torch.float32
@@ -167,36 +169,36 @@ def test_condition_4_a_product_that_stays_exact():
 # What is skipped, and how values reach the kernels
 
 
-def test_columns_without_cells_and_silent_inputs_count_as_conversions_of_zero():
+def test_columns_without_cells_and_silent_inputs_count_as_conversions_of_zero(read_strip):
     spec, strip = _spec(), _strip(6, 40, 8)
     empty = replace(strip, g=strip.g.clone().index_fill_(1, torch.arange(8, 16), 0.0))
     converter = Converter.of_range(300, 8)
     codes = _codes(7, 20, 40, 8)
     codes[3] = 0
-    read = empty.read(codes, spec, converter)
+    read = read_strip(empty, codes, spec, converter)
     assert np.array_equal(read.sums.numpy(), _slowly(empty, codes, spec, converter)[0])
     assert not read.sums[3].any()
     assert read.samples == 20 * 16 * 8
 
 
-def test_codes_that_are_no_whole_numbers_take_the_product():
+def test_codes_that_are_no_whole_numbers_take_the_product(read_strip):
     spec, strip = _spec(input_bits=8, dac_bits=8), _strip(8, 30, 4)
     codes = _codes(9, 10, 30, 8) * 1.01
     converter = Converter.of_range(4e4, 12)
     wanted, _ = _slowly(strip, codes, spec, converter)
     for changes in ({}, {"input_bits": 4, "dac_bits": 4}):
-        read = strip.read(codes, spec.with_(**changes), converter)
+        read = read_strip(strip, codes, spec.with_(**changes), converter)
         assert np.abs(read.sums.numpy() - wanted).max() <= converter.step * 2
 
 
-def test_overlapping_vectors_are_read_where_they_lie():
+def test_overlapping_vectors_are_read_where_they_lie(read_strip):
     """Vectors that share their values, as patches do, and a total with room on both sides."""
     spec, strip, converter = _spec(), _strip(10, 20, 6), Converter.of_range(200, 8)
     values = torch.randint(0, 256, (300,), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
     vectors = Vectors(values, torch.arange(0, 250, 5), torch.arange(0, 40, 2))
     total = torch.full((50, 10), 7.0)
     clipped = Reader(strip, spec, converter).add_to(total, 3, vectors, -1.0)
-    read = strip.read(vectors.matrix().float(), spec, converter)
+    read = read_strip(strip, vectors.matrix().float(), spec, converter)
     assert clipped == read.clipped
     assert torch.equal(total[:, 3:9].double(), 7 - torch.round(read.sums / converter.step))
     assert torch.all(total[:, [0, 1, 2, 9]] == 7)

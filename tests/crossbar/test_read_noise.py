@@ -52,7 +52,7 @@ def test_silent_word_lines_make_no_noise():
 
 
 @pytest.mark.parametrize("bits", [None, 12])
-def test_a_strip_is_read_with_its_noise(bits):
+def test_a_strip_is_read_with_its_noise(bits, read_strip):
     """Read cycles add up: variance Σ 4ᶜ over the bits that are set; a converter adds 1/12 of its step (one unit)²."""
     spec = ArraySpec(device="ideal", adc_bits=bits)
     noise = ReadNoise(torch.full((6, 4), 0.25), PLACE, 5)
@@ -64,6 +64,6 @@ def test_a_strip_is_read_with_its_noise(bits):
 
         converter = converter_of(strip, spec, np.full(4, 200.0), 0)
         assert not isinstance(converter, Converter)
-    sums = strip.read(codes, spec, converter).sums
+    sums = read_strip(strip, codes, spec, converter).sums
     assert float(sums.mean()) == pytest.approx(150.0, abs=0.2)
     assert float(sums.std()) == pytest.approx(np.sqrt(17 * (6 * 0.25 + (1 / 12 if bits else 0))), rel=0.03)

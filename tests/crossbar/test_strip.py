@@ -26,39 +26,39 @@ def _codes(seed, rows=12, n=64, bits=8):
 
 
 @pytest.mark.parametrize("slices", [1, 2])
-def test_without_a_converter_the_sum_is_exact(slices):
+def test_without_a_converter_the_sum_is_exact(slices, read_strip):
     spec = ArraySpec(device="yuan2019", slices=slices, adc_bits=None)
     strip, codes = _strip(0, slices=slices), _codes(1)
     parts = (codes.double() @ strip.g.double()).view(-1, 2, slices, 5)
     weights = torch.tensor([1.0, 16.0], dtype=torch.float64)[:slices]
     expected = torch.einsum("nhsc,s,h->nc", parts, weights, torch.tensor([1.0, -1.0], dtype=torch.float64))
-    assert torch.equal(strip.read(codes, spec, None).sums, expected)
+    assert torch.equal(read_strip(strip, codes, spec, None).sums, expected)
 
 
 @pytest.mark.parametrize("dac_bits", [1, 2, 4, 8])
-def test_a_fine_converter_reads_whole_sums_exactly(dac_bits):
+def test_a_fine_converter_reads_whole_sums_exactly(dac_bits, read_strip):
     """One converter step per unit: every column sum is a code, so bit-serial reading loses nothing."""
     spec = ArraySpec(device="yuan2019", dac_bits=dac_bits, adc_bits=16)
     strip, codes = _strip(2, rows=4), _codes(3, rows=4)
-    ideal = strip.read(codes, spec.with_(adc_bits=None), None).sums
-    read = strip.read(codes, spec, Converter(1.0, 0, 2**16 - 1))
+    ideal = read_strip(strip, codes, spec.with_(adc_bits=None), None).sums
+    read = read_strip(strip, codes, spec, Converter(1.0, 0, 2**16 - 1))
     assert torch.equal(read.sums, ideal)
     assert read.clipped == 0
 
 
-def test_too_small_a_range_clips_and_counts():
+def test_too_small_a_range_clips_and_counts(read_strip):
     spec = ArraySpec(device="yuan2019", adc_bits=4)
-    read = _strip(4).read(_codes(5), spec, Converter(1.0, 0, 15))
+    read = read_strip(_strip(4), _codes(5), spec, Converter(1.0, 0, 15))
     assert 0 < read.clipped < read.samples
     assert read.samples == 64 * 10 * 8
 
 
-def test_codes_do_not_depend_on_the_batch_on_whole_grids():
+def test_codes_do_not_depend_on_the_batch_on_whole_grids(read_strip):
     spec = ArraySpec(device="yuan2019", adc_bits=8)
     strip, codes = _strip(6), _codes(7)
     converter = Converter(3.7, 0, 255)
-    whole = strip.read(codes, spec, converter).sums
-    single = torch.cat([strip.read(codes[i : i + 1], spec, converter).sums for i in range(64)])
+    whole = read_strip(strip, codes, spec, converter).sums
+    single = torch.cat([read_strip(strip, codes[i : i + 1], spec, converter).sums for i in range(64)])
     assert torch.equal(whole, single)
 
 
@@ -84,14 +84,15 @@ def test_the_compiled_read_out_equals_plain_torch_bit_for_bit(n, cols, slices, b
     assert torch.equal(total, expected)
 
 
-def test_signs_and_digital_input_sums_are_added_after_the_converter():
+def test_signs_and_digital_input_sums_are_added_after_the_converter(read_strip):
     spec = ArraySpec(device="yuan2019", adc_bits=16)
     strip, codes = _strip(2, rows=4), _codes(3, rows=4)
     sign = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]).repeat(2)
     extra = torch.tensor([0.0, 3.0, 0.0, 0.5, 0.0], dtype=torch.float64)
     changed = replace(strip, column_sign=sign, input_weight=extra)
     expected = (
-        strip.read(codes, spec, Converter(1.0, 0, 2**16 - 1)).sums * sign[:5] + codes.double().sum(1)[:, None] * extra
+        read_strip(strip, codes, spec, Converter(1.0, 0, 2**16 - 1)).sums * sign[:5]
+        + codes.double().sum(1)[:, None] * extra
     )
     for converter in (Converter(1.0, 0, 2**16 - 1), None):
-        assert torch.equal(changed.read(codes, spec, converter).sums, expected)
+        assert torch.equal(read_strip(changed, codes, spec, converter).sums, expected)

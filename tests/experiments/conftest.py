@@ -1,4 +1,4 @@
-"""Fixtures of the tests of experiments: one thread, and tables of sweeps for the tests of pages."""
+"""Fixtures of the tests of experiments: one thread, a small run, and tables of sweeps for the tests of pages."""
 
 from itertools import product
 from pathlib import Path
@@ -63,19 +63,41 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A finished run of small.toml: its configuration, folder and record. Read only."""
+def small():
+    """The text of small.toml, a configuration that runs within seconds."""
+    return (Path(__file__).parent / "small.toml").read_text()
+
+
+@pytest.fixture(scope="session")
+def run_small():
+    """Run a file as `ohmweave run small` would."""
     from experiments import config, pipeline
     from experiments.progress import SILENT
 
+    def run(path, out, progress=SILENT):
+        return pipeline.run(config.load(path), out, name="small", command="ohmweave run small", progress=progress)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_network():
+    """Make the network of small.toml, untrained."""
+    from experiments import models
+
+    return lambda: models.build("digits-conv", in_channels=1, classes=10, image_size=8)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, small, run_small):
+    """A finished run of small.toml: its configuration, folder and record. Read only."""
     folder = tmp_path_factory.mktemp("run")
     path = folder / "small.toml"
-    path.write_text((Path(__file__).parent / "small.toml").read_text())
+    path.write_text(small)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        command = "ohmweave run small"
-        record = pipeline.run(config.load(path), folder / "out", name="small", command=command, progress=SILENT)
+        record = run_small(path, folder / "out")
     finally:
         torch.set_num_threads(before)
     return path, folder / "out", record

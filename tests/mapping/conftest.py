@@ -9,6 +9,7 @@ from torch import nn
 from crossbar import ArraySpec
 from crossbar.tiling import row_places
 from hwmodels import Device
+from mapping import CrossbarNetwork
 from mapping.tile_table import COLUMNS, common_columns
 
 
@@ -65,6 +66,17 @@ def ideal(spec):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def outputs():
+    """What the chip of a seed gives for inputs."""
+
+    def made(placement, x, seed=0):
+        with torch.no_grad():
+            return CrossbarNetwork(placement, seed=seed)(x)
+
+    return made
 
 
 @pytest.fixture

@@ -37,27 +37,34 @@ ENCODINGS = [
 ]
 
 
-def _read_back(placement, faults=None, seed=0):
+@pytest.fixture(scope="session")
+def read_back(read_strip):
     """The weights that the cells of a chip give, from its strips read exactly."""
-    layer = next(iter(placement.layers.values()))
-    spec = placement.spec_of(layer)
-    strips = build_strips(
-        layer, list(placement.pieces()), spec, lambda piece: programmed(piece, spec, seed, Conditions(), faults)
-    )
-    weights = np.zeros((layer.shape.rows, layer.shape.cols))
-    for at in strips:
-        for row, place in enumerate(at.rows.tolist()):
-            codes = torch.zeros(1, at.rows.numel())
-            codes[0, row] = 1
-            weights[place, at.cols.numpy()] += at.strip.read(codes, spec, None).sums[0].numpy() * at.strip.unit_s
-    return weights * float(layer.grid.scale) / spec.encoder.full_scale_s
+
+    def made(placement, seed):
+        layer = next(iter(placement.layers.values()))
+        spec = placement.spec_of(layer)
+        strips = build_strips(
+            layer, list(placement.pieces()), spec, lambda piece: programmed(piece, spec, seed, Conditions(), None)
+        )
+        weights = np.zeros((layer.shape.rows, layer.shape.cols))
+        for at in strips:
+            for row, place in enumerate(at.rows.tolist()):
+                codes = torch.zeros(1, at.rows.numel())
+                codes[0, row] = 1
+                weights[place, at.cols.numpy()] += (
+                    read_strip(at.strip, codes, spec, None).sums[0].numpy() * at.strip.unit_s
+                )
+        return weights * float(layer.grid.scale) / spec.encoder.full_scale_s
+
+    return made
 
 
 @pytest.mark.parametrize("fields", ENCODINGS, ids=str)
-def test_the_error_is_what_the_cells_of_the_chip_really_give(ideal, faulty, fields):
+def test_the_error_is_what_the_cells_of_the_chip_really_give(ideal, faulty, fields, read_back):
     placement = _placed(ideal.with_(device=faulty, **fields))
     layer = placement.layers[""]
-    off = _read_back(placement, seed=5) - layer.weights().numpy().T
+    off = read_back(placement, seed=5) - layer.weights().numpy().T
     expected = np.linalg.norm(off) / float(layer.weights().norm())
     assert weight_errors(placement, 5)[""] == pytest.approx(expected, rel=1e-4, abs=1e-6)
     # A map given and faults drawn say the same.
@@ -65,7 +72,7 @@ def test_the_error_is_what_the_cells_of_the_chip_really_give(ideal, faulty, fiel
 
 
 @pytest.mark.parametrize("fields", ENCODINGS, ids=str)
-def test_moving_never_makes_it_worse_and_says_what_it_gains(ideal, faulty, fields):
+def test_moving_never_makes_it_worse_and_says_what_it_gains(ideal, faulty, fields, read_back):
     placement = _placed(ideal.with_(device=faulty, **fields))
     found = avoid_faults(placement, 5)
     before, after = found.table["error_before"][0], found.table["error_after"][0]
@@ -74,7 +81,7 @@ def test_moving_never_makes_it_worse_and_says_what_it_gains(ideal, faulty, field
     assert after < before
     layer = found.placement.layers[""]
     assert torch.equal(layer.weights_from_cells(found.placement.array), placement.layers[""].weights())
-    off = _read_back(found.placement, seed=5) - layer.weights().numpy().T
+    off = read_back(found.placement, seed=5) - layer.weights().numpy().T
     assert after == pytest.approx(np.linalg.norm(off) / float(layer.weights().norm()), rel=1e-4, abs=1e-6)
 
 
@@ -155,11 +162,11 @@ def test_exchanged_halves_are_the_same_network_in_every_table_and_file(ideal, fa
     assert np.allclose(rebuilt * scale, layer.weights().numpy().T, atol=1e-6)
 
 
-def test_stuck_weights_of_exchanged_halves_are_what_the_chip_computes_with(ideal, faulty):
+def test_stuck_weights_of_exchanged_halves_are_what_the_chip_computes_with(ideal, faulty, read_back):
     moved = avoid_faults(_placed(ideal.with_(rows=12, cols=6, device=faulty, idle="hrs")), 5).placement
     assert any(tile.exchanged is not None for tile in moved.layers[""].tiles)
     table, layer = mapping.stuck_weights(moved, seed=5), moved.layers[""]
-    seen = _read_back(moved, seed=5) / float(layer.grid.scale)
+    seen = read_back(moved, seed=5) / float(layer.grid.scale)
     wanted = layer.weights().numpy().T / float(layer.grid.scale)
     listed = np.zeros(seen.shape, dtype=bool)
     listed[table["row"], table["col"]] = True
@@ -251,7 +258,7 @@ def test_spare_lines_take_what_has_no_better_place(ideal, quiet_device):
     assert errors[1] == 0
 
 
-def test_polarised_fragments_move_too(ideal, quiet_device, polarised):
+def test_polarised_fragments_move_too(ideal, quiet_device, polarised, read_back):
     torch.manual_seed(0)
     net = polarised(nn.Linear(12, 4), 4)
     device = quiet_device.with_(stuck_at_hrs=0.1)
@@ -259,7 +266,7 @@ def test_polarised_fragments_move_too(ideal, quiet_device, polarised):
     placement = mapping.place(net, spec, torch.rand(3, 12))
     found = avoid_faults(placement, 1)
     assert found.table["error_after"][0] < found.table["error_before"][0]
-    off = _read_back(found.placement, seed=1) - placement.layers[""].weights().numpy().T
+    off = read_back(found.placement, seed=1) - placement.layers[""].weights().numpy().T
     expected = np.linalg.norm(off) / float(placement.layers[""].weights().norm())
     assert found.table["error_after"][0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 

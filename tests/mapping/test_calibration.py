@@ -210,23 +210,18 @@ def test_real_sums_have_no_lossless_resolution(linear, spec, changes):
 # Networks with converters that err -----------------------------------------------------------------------------------
 
 
-def _run(placement, x, seed=0):
-    with torch.no_grad():
-        return mapping.CrossbarNetwork(placement, seed=seed)(x)
-
-
 def _same_codes(a, b):
     """Equal to float rounding: one code of difference in one conversion would be a thousand times as much."""
     return torch.allclose(a, b, rtol=0, atol=1e-6 * float(a.abs().max()))
 
 
-def test_errors_of_nothing_change_nothing(network, images, spec):
+def test_errors_of_nothing_change_nothing(network, images, spec, outputs):
     """The general path on errors of zero gives the plain path's codes."""
     plain = mapping.place(network, spec, images)
     zero = mapping.place(network, spec.with_(adc_errors=AdcErrors(), dac_errors=DacErrors()), images)
     kinds = [type(mapping.CrossbarNetwork(item).model[0]._state.converters[0]) for item in (plain, zero)]
     assert kinds == [Converter, ColumnConverters]
-    assert _same_codes(_run(plain, images), _run(zero, images))
+    assert _same_codes(outputs(plain, images), outputs(zero, images))
 
 
 ENCODINGS = [
@@ -240,12 +235,12 @@ ENCODINGS = [
 
 
 @pytest.mark.parametrize("changes", ENCODINGS, ids=str)
-def test_every_encoding_knows_its_converters(network, images, spec, changes):
+def test_every_encoding_knows_its_converters(network, images, spec, changes, outputs):
     """Zero errors change nothing; every converter of an array serves as many converted columns as it may."""
     spec = spec.with_(idle=None, cols_per_adc=3, **changes)
     plain = mapping.place(network, spec, images)
     zero = mapping.place(network, spec.with_(adc_errors=AdcErrors(), dac_errors=DacErrors()), images)
-    assert _same_codes(_run(plain, images), _run(zero, images))
+    assert _same_codes(outputs(plain, images), outputs(zero, images))
     converted = plain.tiles.groupby("array")["converted_cols"].sum()
     found = {}
     for layer in mapping.CrossbarNetwork(plain)._layers.values():
@@ -257,7 +252,7 @@ def test_every_encoding_knows_its_converters(network, images, spec, changes):
     assert max(max(lines) for lines in found.values()) < spec.converted_cols
 
 
-def test_fragments_of_one_array_have_noise_of_their_own(spec):
+def test_fragments_of_one_array_have_noise_of_their_own(spec, read_strip):
     """They are read in turn by the same converters, so the same column draws once per turn."""
     net = nn.Linear(8, 3, bias=False)
     with torch.no_grad():
@@ -268,14 +263,14 @@ def test_fragments_of_one_array_have_noise_of_their_own(spec):
     strips = mapping.CrossbarNetwork(mapping.place(net, array, x)).model._state
     assert [at.strip.place[2, 0] for at in strips.strips] == [0, 4]
     reads = [
-        at.strip.read(x[:, at.rows], array, converter).sums[:, 0].numpy()
+        read_strip(at.strip, x[:, at.rows], array, converter).sums[:, 0].numpy()
         for at, converter in zip(strips.strips, strips.converters, strict=True)
     ]
     assert abs(np.corrcoef(*reads)[0, 1]) < 4 / np.sqrt(400)
 
 
 @pytest.mark.parametrize("subtraction", ["digital", "analog"])
-def test_twos_complement_gives_what_two_phases_give(network, images, spec, subtraction):
+def test_twos_complement_gives_what_two_phases_give(network, images, spec, subtraction, outputs):
     """With enough bits for the grid and no rounding of inputs to tell them apart, up to one input step."""
     spec = spec.with_(pair_subtraction=subtraction, input_bits=12, adc_bits=16)
     phases = mapping.place(network, spec, images)
@@ -283,8 +278,8 @@ def test_twos_complement_gives_what_two_phases_give(network, images, spec, subtr
     with torch.no_grad():
         exact = phases.reference()(images)
     scale = float(exact.abs().max())
-    assert float((_run(phases, images) - exact).abs().max()) < 0.01 * scale
-    assert float((_run(signed, images) - exact).abs().max()) < 0.02 * scale
+    assert float((outputs(phases, images) - exact).abs().max()) < 0.01 * scale
+    assert float((outputs(signed, images) - exact).abs().max()) < 0.02 * scale
 
 
 def test_twos_complement_takes_one_phase(network, images, spec):
@@ -308,7 +303,7 @@ def test_the_energy_of_twos_complement_is_that_of_its_cycles(ideal):
     assert placement.layers[""].calibration.drive.tolist() == [[3.0, 2.0, 0.0]]
 
 
-def test_sense_amplifiers_read_signs(ideal):
+def test_sense_amplifiers_read_signs(ideal, outputs):
     """One bit of both signs: every column gives the middle of the half that its sum lies in."""
     spec = ideal.with_(input_bits=1, adc_bits=1, pair_subtraction="analog")
     torch.manual_seed(1)
@@ -316,16 +311,16 @@ def test_sense_amplifiers_read_signs(ideal):
     x = (torch.rand(30, 12) > 0.5).float()
     placement = mapping.place(net, spec, x)
     layer = placement.layers[""]
-    exact = _run(mapping.place(net, ideal.with_(input_bits=1, pair_subtraction="analog"), x), x)
+    exact = outputs(mapping.place(net, ideal.with_(input_bits=1, pair_subtraction="analog"), x), x)
     half = layer.calibration.adc_full_scale_s / spec.encoder.full_scale_s * float(layer.grid.scale) / 2
-    assert torch.allclose(_run(placement, x), torch.where(exact >= 0, half, -half), rtol=1e-5)
+    assert torch.allclose(outputs(placement, x), torch.where(exact >= 0, half, -half), rtol=1e-5)
 
 
-def test_a_chip_has_its_own_converters(network, images, spec):
+def test_a_chip_has_its_own_converters(network, images, spec, outputs):
     errors = AdcErrors(offset_lsb=1.0, gain=0.01, inl_lsb=0.5, noise_lsb=0.5)
     placement = mapping.place(network, spec.with_(adc_errors=errors), images)
-    first, second = _run(placement, images, 1), _run(placement, images, 2)
-    assert torch.equal(first, _run(placement, images, 1))
+    first, second = outputs(placement, images, 1), outputs(placement, images, 2)
+    assert torch.equal(first, outputs(placement, images, 1))
     assert not torch.equal(first, second)
 
 
@@ -357,17 +352,19 @@ def test_noise_is_the_same_in_batches_of_1_and_16(spec):
     ],
     ids=lambda changes: str(changes).split("(")[-1][:24],
 )
-def test_every_error_moves_the_outputs(network, images, spec, changes):
+def test_every_error_moves_the_outputs(network, images, spec, changes, outputs):
     plain = spec.with_(dac_bits=changes.get("dac_bits", 1))
     with torch.no_grad():
         exact = mapping.place(network, plain, images).reference()(images)
-    without = float((_run(mapping.place(network, plain, images), images) - exact).norm())
-    assert float((_run(mapping.place(network, spec.with_(**changes), images), images) - exact).norm()) > 1.1 * without
+    without = float((outputs(mapping.place(network, plain, images), images) - exact).norm())
+    assert (
+        float((outputs(mapping.place(network, spec.with_(**changes), images), images) - exact).norm()) > 1.1 * without
+    )
 
 
 @pytest.mark.parametrize("subtraction", ["digital", "analog"])
 @pytest.mark.parametrize("adc_bits", [None, 16])
-def test_drivers_err_array_by_array(ideal, subtraction, adc_bits):
+def test_drivers_err_array_by_array(ideal, subtraction, adc_bits, outputs):
     """Worked out piece by piece: every array has drivers of its own, each with its gain and its offset."""
     from crossbar.converter_bank import driver_errors
 
@@ -386,6 +383,6 @@ def test_drivers_err_array_by_array(ideal, subtraction, adc_bits):
         driven = codes[:, piece.tile.rows] * gain + 17 * offset  # two cycles, counting 1 and 16
         expected[:, piece.tile.cols] += piece.sign * (driven @ piece.target)
     expected *= layer.calibration.input_scale / 255 * float(layer.grid.scale) / spec.encoder.full_scale_s
-    found = _run(placement, x, seed=7).numpy()
+    found = outputs(placement, x, seed=7).numpy()
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-6 if adc_bits is None else 5e-3)
-    assert not np.allclose(found, _run(placement, x, seed=8).numpy(), atol=1e-2)
+    assert not np.allclose(found, outputs(placement, x, seed=8).numpy(), atol=1e-2)
