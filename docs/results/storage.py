@@ -1,6 +1,7 @@
 """Storage of pruned, quantised networks as the papers count it: `python docs/results/storage.py RUN_FOLDER …`.
 
-A row per run: kept weights × their bits (b bits for 2^b levels), with and without the places of the weights. A place is
+A row per run: kept weights × their bits (b bits for 2^b levels) and a table of every layer's levels, 32 bits each (the
+papers count no tables), with and without the places of the weights. A place is
 stored as the gap to the kept weight before it, in a fixed number of bits, with a filler weight wherever a gap is too
 long (Han et al., ICLR 2016, section 2). Of each layer the cheapest way counts: gaps along rows or columns, over the
 whole matrix or over its live rows and columns with one bit a row and column that says which these are.
@@ -37,13 +38,14 @@ def place_bits(live: np.ndarray, bits: int) -> int:
 def row(folder: str) -> dict[str, object]:
     """Sizes of the network of one finished run; 32 bits a weight when dense, biases left out as in the papers."""
     placement = Placement.load(Path(folder) / "placement")
-    dense = data = places = 0
+    dense = data = tables = places = 0
     used = []
     for layer in placement.layers.values():
         levels = np.unique(layer.index[layer.live]).size
         bits = max(1, math.ceil(math.log2(levels)))
         dense += 32 * layer.live.size
         data += bits * int(layer.live.sum())
+        tables += 32 * levels
         places += place_bits(layer.live, bits)
         used.append(bits)
     return {
@@ -51,8 +53,10 @@ def row(folder: str) -> dict[str, object]:
         "bits": "/".join(map(str, used)),
         "data_bytes": round(data / 8, 1),
         "data_reduction": round(dense / data, 1),
-        "with_index_bytes": round((data + places) / 8, 1),
-        "with_index_reduction": round(dense / (data + places), 1),
+        "with_tables_bytes": round((data + tables) / 8, 1),
+        "with_tables_reduction": round(dense / (data + tables), 1),
+        "with_index_bytes": round((data + tables + places) / 8, 1),
+        "with_index_reduction": round(dense / (data + tables + places), 1),
     }
 
 
