@@ -44,6 +44,16 @@ def read(codes: Tensor, weight: Tensor, reader: Reader) -> Tensor:
     return _Read.apply(codes, weight, reader)  # type: ignore[no-any-return]
 
 
+def read_whole(codes: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
+    """The same where nothing rounds between arrays and result: one product with all arrays' effective weights.
+
+    codes: (n, rows) of any sign; weight: (rows, cols) latent weights, only their gradient is used; seen: (rows, cols),
+    the sum of `Reader.whole` of the strips that the rows and columns stand on. Returns (n, cols) float32: what `read`
+    gives and adds up, but for the order of additions.
+    """
+    return _ReadWhole.apply(codes, weight, seen)  # type: ignore[no-any-return]
+
+
 class _Quantise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, full_scale: float, bits: int | None, signed: bool, twos: bool) -> Tensor:
@@ -87,6 +97,19 @@ class _Read(torch.autograd.Function):
         to_codes = grad @ ctx.reader.whole.to(grad.dtype).T if ctx.needs_input_grad[0] else None
         to_weight = codes.T @ grad if ctx.needs_input_grad[1] else None
         return to_codes, to_weight, None
+
+
+class _ReadWhole(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
+        ctx.save_for_backward(codes, seen)
+        return (codes.to(seen.dtype) @ seen).float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        codes, seen = ctx.saved_tensors
+        to_codes = grads[0] @ seen.to(grads[0].dtype).T if ctx.needs_input_grad[0] else None
+        return to_codes, codes.T @ grads[0] if ctx.needs_input_grad[1] else None, None
 
 
 def _unclipped(codes: Tensor, reader: Reader) -> Tensor:

@@ -199,14 +199,28 @@ def compute(
     scale = scale.expand(shape.groups, shape.cols) * (unit / spec.encoder.full_scale_s)
     latent = to_matrix(geometry.lowered(module.weight), shape.groups) / scale[:, None, :]
     latent = latent * torch.from_numpy(placed.live.copy()).to(x.device)
-    total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
-    for at in strips:
-        reader = Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos)
-        part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
-        total = total.index_add(1, at.cols + at.group * shape.cols, part)
+    readers = [Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos) for at in strips]
+    if all(reader.way == "whole" for reader in readers):
+        seen = _effective(strips, readers, latent)
+        parts = [straight_through.read_whole(vectors[:, g], latent[g], seen[g]) for g in range(shape.groups)]
+        total = torch.cat(parts, dim=1)
+    else:
+        total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
+        for at, reader in zip(strips, readers, strict=True):
+            part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
+            total = total.index_add(1, at.cols + at.group * shape.cols, part)
     top = spec.input_code_top(calibration.signed)
     y = total.view(-1, shape.groups, shape.cols) * (scale * (calibration.input_scale / top))
     if isinstance(module.bias, Tensor):
         y = y + module.bias.view(shape.groups, shape.cols)
     y = geometry.output(y, x)
     return y.squeeze(0) if unbatched else y
+
+
+def _effective(strips: list[PlacedStrip], readers: list[Reader], like: Tensor) -> Tensor:
+    """(groups, rows, cols) what all strips together multiply input codes with, where no converter rounds."""
+    wide = any(reader.whole.dtype == torch.float64 for reader in readers)
+    seen = torch.zeros(like.shape, dtype=torch.float64 if wide else torch.float32, device=like.device)
+    for at, reader in zip(strips, readers, strict=True):
+        seen[at.group].index_put_((at.rows[:, None], at.cols), reader.whole.to(seen.dtype), accumulate=True)
+    return seen

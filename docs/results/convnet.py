@@ -2,8 +2,8 @@
 
 RUNS is the folder that holds `dense`, `filters-235-9bit` and so on, made by the configurations in
 examples/cifar10/convnet, and the sweeps `chips-*` and `front`. Writes convnet.csv (a row per row of the table, empty
-where a run is missing), convnet-bits.svg of them, convnet-chips.csv (a row per point of the chip studies) and the tables in convnet.md between
-its two marks.
+where a run is missing), convnet-bits.svg of them, convnet-chips.csv (a row per point of the chip studies) and the
+tables in convnet.md between its two marks.
 """
 
 from __future__ import annotations

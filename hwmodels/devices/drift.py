@@ -80,14 +80,14 @@ def drifted(g: np.ndarray, cells: Cells, device: Device, what: PowerDrift | Addi
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     origin, key, last = cells.counters(Purpose.DRIFT)
-    if isinstance(what, PowerDrift):
-        arguments = (what.nu, what.nu_sigma, device.g_max_s, what.log_ratio)
-        stage_kernels.power_drift(g, out, origin, key, last[0], *arguments)
-    else:
-        arguments = (what.sigma_now, what.sigma_start, what.shift_now, what.shift_start, device.g_max_s)
-        stage_kernels.additive_drift(g, out, origin, key, last[0], *arguments)
+    with numba_threads.enough_for(out.size):
+        if isinstance(what, PowerDrift):
+            arguments = (what.nu, what.nu_sigma, device.g_max_s, what.log_ratio)
+            stage_kernels.power_drift(g, out, origin, key, last[0], *arguments)
+        else:
+            arguments = (what.sigma_now, what.sigma_start, what.shift_now, what.shift_start, device.g_max_s)
+            stage_kernels.additive_drift(g, out, origin, key, last[0], *arguments)
     return out
 
 

@@ -73,16 +73,16 @@ def codes(cells: Cells, device: Device) -> np.ndarray:
     from hwmodels import numba_threads
     from hwmodels.devices.stage_kernels import cluster_codes, single_codes
 
-    numba_threads.start()
     out = np.zeros(cells.shape, dtype=np.int8)
     origin, key, last = cells.counters(Purpose.FAULT, Purpose.CLUSTER)
     lrs, both = threshold(device.stuck_at_lrs), threshold(device.stuck_at_lrs + device.stuck_at_hrs)
-    if both:
-        single_codes(out, origin, key, last[0], np.uint64(lrs), np.uint64(both))
-    if (clusters := device.clustered_faults) is not None:
-        size = np.array([clusters.rows, clusters.cols])
-        limit = np.uint64(threshold(anchor_probability(clusters)))
-        cluster_codes(out, origin, key, last[1], limit, size, code_of(clusters.state))
+    with numba_threads.enough_for(out.size):
+        if both:
+            single_codes(out, origin, key, last[0], np.uint64(lrs), np.uint64(both))
+        if (clusters := device.clustered_faults) is not None:
+            size = np.array([clusters.rows, clusters.cols])
+            limit = np.uint64(threshold(anchor_probability(clusters)))
+            cluster_codes(out, origin, key, last[1], limit, size, code_of(clusters.state))
     if device.line_faults is not None:
         out[_on_faulty_lines(cells, device)] = code_of(device.line_faults.state)
     return out

@@ -77,20 +77,20 @@ def _programmed(targets: np.ndarray, cells: Cells, device: Device, room: np.ndar
     from hwmodels import numba_threads  # numba loads only where something is programmed
     from hwmodels.devices.mismatch_kernels import program_cells
 
-    numba_threads.start()
     out = np.empty_like(targets) if room is None else room
     origin, key, last = cells.counters(Purpose.PROGRAMMING, Purpose.FAULT)
-    program_cells(
-        targets,
-        out,
-        origin,
-        key,
-        last,
-        form.lognormal,
-        form.packed_curve(),
-        np.array([device.g_min_s, device.g_max_s]),
-        np.array([lrs, any_fault], dtype=np.uint64),
-    )
+    with numba_threads.enough_for(out.size):
+        program_cells(
+            targets,
+            out,
+            origin,
+            key,
+            last,
+            form.lognormal,
+            form.packed_curve(),
+            np.array([device.g_min_s, device.g_max_s]),
+            np.array([lrs, any_fault], dtype=np.uint64),
+        )
     return out
 
 

@@ -119,10 +119,10 @@ def read_sigma(g: Any, device: Device, t_s: float = 0.0) -> np.ndarray:
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     out = np.empty_like(values)
     curve, of_g, factor = form
-    stage_kernels.read_sigma(values, out, curve, of_g, device.g_max_s, factor)
+    with numba_threads.enough_for(out.size):
+        stage_kernels.read_sigma(values, out, curve, of_g, device.g_max_s, factor)
     return out.reshape(np.shape(g))
 
 
@@ -196,10 +196,10 @@ def _add_read_noise(g: np.ndarray, out: np.ndarray, cells: Cells, device: Device
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     curve, of_g, factor = form
     origin, key, last = cells.counters(Purpose.READ, read=read)
-    stage_kernels.read_noise(g, out, origin, key, last[0], curve, of_g, device.g_max_s, factor)
+    with numba_threads.enough_for(out.size):
+        stage_kernels.read_noise(g, out, origin, key, last[0], curve, of_g, device.g_max_s, factor)
 
 
 def _copy(g: np.ndarray, out: np.ndarray) -> None:

@@ -70,3 +70,21 @@ def test_ideal_inputs_and_no_converter_are_plain_torch():
     assert torch.allclose(y, wanted, rtol=1e-4, atol=1e-4)
     found = torch.autograd.grad(y.square().sum(), x)[0]
     assert torch.allclose(found, torch.autograd.grad(wanted.square().sum(), x)[0], rtol=1e-3, atol=1e-2)
+
+
+def test_one_product_is_what_the_read_gives_where_nothing_rounds():
+    strip, spec = _strip(seed=3), SPEC.with_(adc_bits=None)
+    reader = Reader(strip, spec, None)
+    assert reader.way == "whole"
+    codes = torch.randint(-255, 256, (7, 12), generator=torch.Generator().manual_seed(4)).float()
+    found = []
+    for read in (
+        lambda codes, latent: straight_through.read(codes, latent, reader),
+        lambda codes, latent: straight_through.read_whole(codes, latent, reader.whole),
+    ):
+        x, latent = codes.clone().requires_grad_(), torch.randn(12, 5).requires_grad_()
+        y = read(x, latent)
+        y.square().sum().backward()
+        found.append((y.detach(), x.grad, latent.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * float(one.abs().max()))
