@@ -200,21 +200,26 @@ def compute(
     latent = to_matrix(geometry.lowered(module.weight), shape.groups) / scale[:, None, :]
     latent = latent * torch.from_numpy(placed.live.copy()).to(x.device)
     readers = [Reader(at.strip, spec, strip_converter(at.strip, calibration, spec, chip), signed=twos) for at in strips]
-    if all(reader.way == "whole" for reader in readers):
-        seen = _effective(strips, readers, latent)
-        parts = [straight_through.read_whole(vectors[:, g], latent[g], seen[g]) for g in range(shape.groups)]
-        total = torch.cat(parts, dim=1)
-    else:
-        total = torch.zeros(vectors.shape[0], shape.groups * shape.cols, device=x.device)
-        for at, reader in zip(strips, readers, strict=True):
-            part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
-            total = total.index_add(1, at.cols + at.group * shape.cols, part)
+    total = _total(strips, readers, vectors, latent)
     top = spec.input_code_top(calibration.signed)
     y = total.view(-1, shape.groups, shape.cols) * (scale * (calibration.input_scale / top))
     if isinstance(module.bias, Tensor):
         y = y + module.bias.view(shape.groups, shape.cols)
     y = geometry.output(y, x)
     return y.squeeze(0) if unbatched else y
+
+
+def _total(strips: list[PlacedStrip], readers: list[Reader], vectors: Tensor, latent: Tensor) -> Tensor:
+    """(n, groups · cols) what all strips give for input codes (n, groups, rows), in conductance unit × input code."""
+    groups, _, cols = latent.shape
+    if all(reader.way == "whole" for reader in readers):
+        seen = _effective(strips, readers, latent)
+        return torch.cat([straight_through.read_whole(vectors[:, g], latent[g], seen[g]) for g in range(groups)], dim=1)
+    total = torch.zeros(vectors.shape[0], groups * cols, device=vectors.device)
+    for at, reader in zip(strips, readers, strict=True):
+        part = straight_through.read(vectors[:, at.group, at.rows], latent[at.group][at.rows][:, at.cols], reader)
+        total = total.index_add(1, at.cols + at.group * cols, part)
+    return total
 
 
 def _effective(strips: list[PlacedStrip], readers: list[Reader], like: Tensor) -> Tensor:
