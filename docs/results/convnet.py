@@ -35,8 +35,10 @@ def table(runs: Path) -> pd.DataFrame:
                 found[key] = round(100 * float(str(ours[key])), 2)
             for key in ("area_reduction", "power_reduction"):
                 found[key] = round(100 * float(str(ours[key])), 2)
-            for key in ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds", "command"):
+            for key in ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds"):
                 found[key] = ours[key]
+            found["command"] = f"OMP_NUM_THREADS=1 ohmweave run examples/cifar10/convnet/{folder.name}.toml --data-dir DIR"
+            found["command"] += f" --out runs/convnet/{folder.name}"
         rows.append(found)
     return pd.DataFrame(rows)
 
@@ -70,7 +72,7 @@ def picture(rows: pd.DataFrame, path: Path) -> None:
     rates = sorted(set(rows["rate_paper"]))
     figure, panels = plt.subplots(1, len(rates), figsize=(7.2, 2.8), sharey=True, layout="constrained")
     for axes, rate in zip(panels, rates, strict=True):
-        some = rows[rows["rate_paper"] == rate].sort_values("bits").astype(float)
+        some = rows[rows["rate_paper"] == rate].sort_values("bits").drop(columns="command").astype(float)
         axes.plot(some["bits"], some["accuracy_paper"], "x--", color="#b3202c", label="paper")
         axes.plot(some["bits"], some["accuracy_quantised"], "o-", color="#1f6fb4", label="ours, on levels")
         spread = [some[f"crossbar_{a}"].sub(some[f"crossbar_{b}"]) for a, b in (("mean", "low"), ("high", "mean"))]
