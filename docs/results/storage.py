@@ -1,7 +1,8 @@
 """Storage of pruned, quantised networks as the papers count it: `python docs/results/storage.py RUN_FOLDER …`.
 
-A row per run: kept weights × their bits (b bits for 2^b levels) and a table of every layer's levels, 32 bits each (the
-papers count no tables), with and without the places of the weights. A place is
+A row per run: kept weights × their bits (b bits for 2^b levels), with what names their levels (the papers do not count
+it): a scale of 32 bits for every layer whose levels are evenly spaced among those of the cells, or else a table of them,
+32 bits each; and with the places of the weights. A place is
 stored as the gap to the kept weight before it, in a fixed number of bits, with a filler weight wherever a gap is too
 long (Han et al., ICLR 2016, section 2). Of each layer the cheapest way counts: gaps along rows or columns, over the
 whole matrix or over its live rows and columns with one bit a row and column that says which these are.
@@ -13,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from collect import print_table
 
+from crossbar.levels import evenly_spaced
 from mapping import Placement
+from mapping.placement import LayerPlacement
 
 
 def gap_bits(live: np.ndarray, bits: int) -> tuple[int, int]:
@@ -35,6 +38,13 @@ def place_bits(live: np.ndarray, bits: int) -> int:
     return min(found)
 
 
+def evenly(layer: LayerPlacement, bits: int) -> bool:
+    """Whether the levels in use are among 2^bits of the cells' that are evenly spaced by number."""
+    values = layer.grid.values
+    used = values[np.unique(layer.index[layer.live])]
+    return bool(np.isin(used, evenly_spaced(values, min(2**bits, values.size))).all())
+
+
 def row(folder: str) -> dict[str, object]:
     """Sizes of the network of one finished run; 32 bits a weight when dense, biases left out as in the papers."""
     placement = Placement.load(Path(folder) / "placement")
@@ -45,7 +55,7 @@ def row(folder: str) -> dict[str, object]:
         bits = max(1, math.ceil(math.log2(levels)))
         dense += 32 * layer.live.size
         data += bits * int(layer.live.sum())
-        tables += 32 * levels
+        tables += 32 if evenly(layer, bits) else 32 * levels
         places += place_bits(layer.live, bits)
         used.append(bits)
     return {
@@ -53,8 +63,8 @@ def row(folder: str) -> dict[str, object]:
         "bits": "/".join(map(str, used)),
         "data_bytes": round(data / 8, 1),
         "data_reduction": round(dense / data, 1),
-        "with_tables_bytes": round((data + tables) / 8, 1),
-        "with_tables_reduction": round(dense / (data + tables), 1),
+        "with_scales_bytes": round((data + tables) / 8, 1),
+        "with_scales_reduction": round(dense / (data + tables), 1),
         "with_index_bytes": round((data + tables + places) / 8, 1),
         "with_index_reduction": round(dense / (data + tables + places), 1),
     }
