@@ -37,7 +37,9 @@ def table(runs: Path) -> pd.DataFrame:
                 found[key] = round(100 * float(str(ours[key])), 2)
             for key in ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds"):
                 found[key] = ours[key]
-            found["command"] = f"OMP_NUM_THREADS=1 ohmweave run examples/cifar10/convnet/{folder.name}.toml --data-dir DIR"
+            found["command"] = (
+                f"OMP_NUM_THREADS=1 ohmweave run examples/cifar10/convnet/{folder.name}.toml --data-dir DIR"
+            )
             found["command"] += f" --out runs/convnet/{folder.name}"
         rows.append(found)
     return pd.DataFrame(rows)
