@@ -1,8 +1,8 @@
 """Storage of pruned, quantised networks as the papers count it: `python docs/results/storage.py RUN_FOLDER …`.
 
 A row per run: kept weights × their bits (b bits for 2^b levels), with what names their levels (the papers do not count
-it): a scale of 32 bits for every layer whose levels are evenly spaced among those of the cells, or else a table of them,
-32 bits each; and with the places of the weights. A place is
+it): a scale of 32 bits for every layer whose levels are evenly spaced among those of the cells, or else a table of
+them, 32 bits each; and with the places of the weights. A place is
 stored as the gap to the kept weight before it, in a fixed number of bits, with a filler weight wherever a gap is too
 long (Han et al., ICLR 2016, section 2). Of each layer the cheapest way counts: gaps along rows or columns, over the
 whole matrix or over its live rows and columns with one bit a row and column that says which these are.
