@@ -101,7 +101,9 @@ def main() -> None:
     parts = [markdown(rows.drop(columns=["command", "seed"], errors="ignore"))]
     if len(chips):
         chips.to_csv(HERE / "convnet-chips.csv", index=False)
-        few = chips.loc[chips["study"] != "front", ["study", "point", *RESULTS]]
+        few = chips.loc[chips["study"] != "front", ["study", "point", *RESULTS]].copy()
+        shares = [name for name in RESULTS if name.startswith("accuracy")]
+        few[shares] = (100 * few[shares].astype(float)).round(2)
         parts.append(markdown(few))
     page = (HERE / "convnet.md").read_text(encoding="utf-8")
     before, after = page.split(BEGIN)[0], page.split(END)[1]
