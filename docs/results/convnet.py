@@ -86,7 +86,8 @@ def picture(rows: pd.DataFrame, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#eeeeee")
     panels[0].set_ylabel("accuracy [%]")
-    panels[-1].legend(loc="lower right", fontsize=7, frameon=True, framealpha=1, edgecolor="#dddddd")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
