@@ -74,10 +74,10 @@ def _words(cells: Cells) -> np.ndarray:
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     out = np.empty(cells.shape, dtype=np.uint32)
     origin, key, last = cells.counters(Purpose.VERIFY)
-    stage_kernels.cell_words(out, origin, key, last[0])
+    with numba_threads.enough_for(out.size):
+        stage_kernels.cell_words(out, origin, key, last[0])
     return out
 
 
@@ -102,26 +102,27 @@ def written_within_window(targets: np.ndarray, cells: Cells, device: Device) -> 
     how = device.write_verify
     assert how is not None
     assert how.window_s is not None
-    numba_threads.start()
     form = form_of(device.programming_error, device.g_max_s)
     out = np.empty_like(targets)
     spent = np.full(targets.shape, how.max_pulses, dtype=np.int32)
     values = np.array([0.0, *(faults.value_of(code, device) for code in (faults.LRS, faults.HRS, faults.OPEN))])
     origin, key, last = cells.counters(Purpose.PROGRAMMING)
-    verified(
-        targets,
-        out,
-        spent,
-        faults.codes(cells, device),
-        values,
-        origin,
-        key,
-        last[0],
-        form.lognormal,
-        form.packed_curve(),
-        device.g_max_s,
-        how.window_s,
-    )
+    stuck = faults.codes(cells, device)
+    with numba_threads.enough_for(out.size):
+        verified(
+            targets,
+            out,
+            spent,
+            stuck,
+            values,
+            origin,
+            key,
+            last[0],
+            form.lognormal,
+            form.packed_curve(),
+            device.g_max_s,
+            how.window_s,
+        )
     return out, spent
 
 

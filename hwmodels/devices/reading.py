@@ -147,10 +147,10 @@ def read_noise_of_sum(
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     out = np.empty((voltages.shape[0], sigma.shape[1]))
     origin, key, last = cells.counters(Purpose.COLUMN_READ, read=checked_read(read))
-    stage_kernels.column_normals(out, origin, key, last[0])
+    with numba_threads.enough_for(out.size):
+        stage_kernels.column_normals(out, origin, key, last[0])
     out *= np.sqrt(voltages**2 @ sigma**2)
     return out
 
@@ -175,16 +175,16 @@ def _set_traps(g: np.ndarray, out: np.ndarray, cells: Cells, device: Device, rea
     from hwmodels import numba_threads
     from hwmodels.devices import stage_kernels
 
-    numba_threads.start()
     origin, key, last = cells.counters(Purpose.TRAP, Purpose.TELEGRAPH)
     share, occupancy = (np.uint64(faults.threshold(p)) for p in (noise.share, noise.occupancy))
     low, where = 1.0 - noise.amplitude, telegraph.windows(noise, cells.seed, t_s)
-    if where is None:
-        last[1] += np.uint64(read)
-        stage_kernels.telegraph(g, out, origin, key, last, share, occupancy, low)
-        return
-    ends, counts = np.array(where.ends, dtype=np.int64), np.array(telegraph.COUNTS, dtype=np.uint64)
-    stage_kernels.telegraph_in_time(g, out, origin, key, last, share, occupancy, low, where.keys(), ends, counts)
+    with numba_threads.enough_for(out.size):
+        if where is None:
+            last[1] += np.uint64(read)
+            stage_kernels.telegraph(g, out, origin, key, last, share, occupancy, low)
+            return
+        ends, counts = np.array(where.ends, dtype=np.int64), np.array(telegraph.COUNTS, dtype=np.uint64)
+        stage_kernels.telegraph_in_time(g, out, origin, key, last, share, occupancy, low, where.keys(), ends, counts)
 
 
 def _add_read_noise(g: np.ndarray, out: np.ndarray, cells: Cells, device: Device, t_s: float, read: int) -> None:
