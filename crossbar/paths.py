@@ -124,6 +124,27 @@ class Paths:
                 needs[node] = torch.stack(read).any(0) if read else torch.zeros(count, dtype=torch.bool)
         return {name: needs[node] for name, node in self.layers.items()}
 
+    def feeds(self) -> dict[str, str]:
+        """Layer → the one layer whose filters it reads, where nobody else reads them.
+
+        Between the two stand only operations that treat channels alike and flattening, and neither has groups. Then the
+        rows of the reader's matrix fall into equal stretches, one for every filter of the other, in order, and a filter
+        and its stretch can only be of use together.
+        """
+        named = {node: name for name, node in self.layers.items()}
+        found = {}
+        for name, node in self.layers.items():
+            source, readers = node.args[0], [node]
+            while isinstance(source, fx.Node) and list(source.users) == readers and source not in named:
+                if not (self._channelwise(source) or self._flattens(source)):
+                    break
+                source, readers = source.args[0], [source]
+            if not isinstance(source, fx.Node) or source not in named or list(source.users) != readers:
+                continue
+            if all(getattr(self.modules[str(each.target)], "groups", 1) == 1 for each in (node, source)):
+                found[name] = named[source]
+        return found
+
     def _is(self, node: fx.Node, kinds: tuple[type, ...]) -> bool:
         return node.op == "call_module" and isinstance(self.modules[str(node.target)], kinds)
 

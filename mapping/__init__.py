@@ -6,6 +6,7 @@ from mapping.avoiding_faults import recovered as recovered
 from mapping.avoiding_faults import weight_errors as weight_errors
 from mapping.conditions import Conditions as Conditions
 from mapping.converter_bits import lossless_bits as lossless_bits
+from mapping.freeing import feeds as feeds
 from mapping.hardware_aware import HardwareAware as HardwareAware
 from mapping.hardware_aware import wrap as wrap
 from mapping.layers_on_arrays import LayersOnArrays as LayersOnArrays

@@ -11,7 +11,7 @@ from crossbar.paths import KINDS, Paths, weight_by_input
 from crossbar.unused import Removal
 from hwmodels.errors import UserError
 from mapping.folding import positional
-from mapping.inputs import Arguments
+from mapping.inputs import Arguments, Inputs
 from mapping.rewriting import LEAVES
 
 
@@ -36,6 +36,19 @@ def free_unused(network: nn.Module, masks: dict[str, Any], example: Arguments) -
         _note(name, before[name], mask) for name, mask in removal.masks.items() if bool((before[name] & ~mask).any())
     ]
     return masks | {name: mask for name, mask in removal.masks.items() if name in masks}, notes
+
+
+def feeds(network: nn.Module, example_input: Inputs) -> dict[str, str]:
+    """Layer → the layer whose filters it alone reads (`crossbar.paths.Paths.feeds`); empty for networks whose paths
+    cannot be followed.
+    """
+    training = network.training
+    try:
+        return Paths(network, positional(Arguments.of(example_input)), LEAVES).feeds()
+    except UserError:
+        return {}
+    finally:
+        network.train(training)
 
 
 def has_holes(network: nn.Module) -> bool:

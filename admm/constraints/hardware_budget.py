@@ -3,25 +3,27 @@
 A layer of ⌈r / R⌉ · ⌈c / C⌉ arrays costs less only when a strip of rows, a strip of columns or an array is freed, so
 the costs of single rows and columns do not add up. What adds up over the layers is the cost of *options*: a layer keeps
 r rows and c columns of its matrix. Options along fixed orders of rows and columns make the projection a multiple-choice
-knapsack, solved exactly (`constraints.knapsack`).
+knapsack, solved exactly (`constraints.knapsack`). Where one layer reads what another puts out, a filter that goes takes
+its rows of the next layer with it, and the options of the two are chosen together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from math import ceil
 from typing import Annotated, Literal, NamedTuple, final
 
 import numpy as np
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from admm.constraints.knapsack import Choice, choose
-from admm.constraints.support import energy, matrix_shape, require_finite
-from crossbar.tiling import LayerShape, from_matrix, to_matrix
+from admm.constraints.submatrices import Supports
+from admm.constraints.support import require_finite
+from crossbar.tiling import LayerShape, to_matrix
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count, NonNegative, Positive
 
@@ -30,7 +32,6 @@ Cost = Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]
 
 MOST_STEPS = 32
 """Numbers of rows, and of columns, that the options of a layer are made of, at most."""
-_ROUNDS = 20
 _TOLERANCE = 1e-9
 
 
@@ -59,11 +60,14 @@ class Budget:
     options: module name → what the layer may shrink to; `Budget.of` makes them from a cost function, so that the
     budget itself is data. measure: what the projection loses: "energy", the squared norm of what it zeroes (the
     Euclidean projection), or "share", the same over each layer's own squared norm (Euclidean with every layer scaled to
-    norm 1, so that layers of small weights are not the first to go).
+    norm 1, so that layers of small weights are not the first to go). feeds: reader → the layer whose filters alone it
+    reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`); filter j of the one makes rows
+    j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps the filter.
 
-    The orders: rows by falling energy over all columns, columns by falling energy over all rows, in each group of
-    a grouped convolution by itself; a tie leaves the lower number first. Option (r, c) keeps the first r rows and first
-    c columns, and the projection takes the options of largest kept measure within the limit: exactly, unless
+    The orders: rows by falling energy over all columns, columns by falling energy over all rows, theirs and those of
+    the reader that they make, in each group of a grouped convolution by itself; a tie leaves the lower number first.
+    Option (r, c) keeps the first c columns and the first r of the rows that the layer before makes (all of them where
+    there are fewer), and the projection takes the options of largest kept measure within the limit: exactly, unless
     `Choice.exact` is False. Then rows and columns are chosen again in turns, each by its energy in what the others
     keep, which only gains. The Lagrangian bound of the choice is one for options along those orders; it bounds nothing
     outside them (the best submatrix of a given size is NP-hard), and what the turns keep can lie above it.
@@ -72,6 +76,7 @@ class Budget:
     options: Annotated[dict[str, tuple[Option, ...]], Field(min_length=1)]
     limit: Positive
     measure: Literal["energy", "share"] = "energy"
+    feeds: dict[str, str] = Field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -82,20 +87,21 @@ class Budget:
         array: tuple[int, int],
         whole_cols: Collection[str] = (),
         measure: Literal["energy", "share"] = "energy",
+        feeds: Mapping[str, str] | None = None,
     ) -> Budget:
         """Tabulate a cost.
 
         shapes: module name → the layer as arrays see it. cost: of a layer, one for all or one for each name.
         array: rows and columns of an array; the options step by quarters of it, by halves and whole ones where a layer
         has many. Of options of equal cost only those stay that no larger one contains: where arrays are counted, those
-        that fill them. whole_cols: layers that keep every column (a network's outputs).
+        that fill them. whole_cols: layers that keep every column (a network's outputs). measure, feeds: see the class.
         Raises UserError for a cost that is not finite or falls when more is kept.
         """
         options = {
             name: _options(name, shape, cost[name] if isinstance(cost, Mapping) else cost, array, name in whole_cols)
             for name, shape in shapes.items()
         }
-        return Budget(options=options, limit=limit, measure=measure)
+        return Budget(options=options, limit=limit, measure=measure, feeds=dict(feeds or {}))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -118,19 +124,19 @@ class Budget:
         Raises UserError for weights that are not finite, options larger than a layer, and an impossible limit.
         """
         self._check_limit()
-        sorted_layers = {name: _Sorted(weights[name], (groups or {}).get(name, 1)) for name in self.options}
-        values, costs = [], []
-        for name, options in self.options.items():
-            table = np.array(options)
-            values.append(sorted_layers[name].kept(name, table[:, :2].astype(np.int64), self.measure))
-            costs.append(table[:, 2])
-        choice = choose(values, costs, self.limit)
-        taken = {
-            name: options[number]
-            for (name, options), number in zip(self.options.items(), choice.options, strict=True)
-        }  # fmt: skip
-        masks = {name: sorted_layers[name].mask(option.rows, option.cols) for name, option in taken.items()}
-        return Solution(masks, taken, choice)
+        supports = Supports({name: weights[name] for name in self.options}, groups or {}, self.feeds, self.measure)
+        tables = {name: np.array(options) for name, options in self.options.items()}
+        values, states, cols = [], [], {}
+        for name in supports.order:
+            sizes = tables[name][:, :2].astype(np.int64)
+            values.append(supports.kept(name, sizes, cols.get(self.feeds.get(name, ""))))
+            cols[name], handed = np.unique(sizes[:, 1], return_inverse=True)
+            states.append(handed if name in self.feeds.values() else None)
+        choice = choose(values, [tables[name][:, 2] for name in supports.order], self.limit, states)
+        numbers = dict(zip(supports.order, choice.options, strict=True))
+        taken = {name: options[numbers[name]] for name, options in self.options.items()}
+        masks = supports.masks({name: (option.rows, option.cols) for name, option in taken.items()})
+        return Solution(masks, taken, replace(choice, options=tuple(numbers[name] for name in self.options)))
 
     def masks(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """Name → bool of the weight's shape, what the projection keeps; see `solve`."""
@@ -162,53 +168,6 @@ class Budget:
                 f"A budget of {self.limit:g} is impossible: with the fewest rows and columns that the options leave, "
                 f"the layers together cost {self.smallest:g}. Give at least that."
             )
-
-
-class _Sorted:
-    """The energies of a layer, rows and columns of each group by falling energy."""
-
-    def __init__(self, w: Tensor, groups: int) -> None:
-        self.shape, self.device = tuple(w.shape), w.device
-        matrix_shape(self.shape, groups)
-        self.energy = np.ascontiguousarray(to_matrix(energy(w), groups).numpy())
-
-    def kept(self, name: str, sizes: np.ndarray, measure: str) -> np.ndarray:
-        """The measure that options keep along the orders; sizes: (options, 2) rows and columns."""
-        e = self.energy
-        if (sizes > e.shape[1:]).any():
-            raise UserError(
-                f"The budget's options for layer {name!r} reach to {sizes.max(0)[0]} × {sizes.max(0)[1]} rows and "
-                f"columns, and its matrix has {e.shape[1]} × {e.shape[2]}. Make them from this model's shapes."
-            )
-        rows, cols = (np.argsort(-e.sum(axis), axis=1, kind="stable") for axis in (2, 1))
-        ordered = np.take_along_axis(np.take_along_axis(e, rows[:, :, None], 1), cols[:, None, :], 2)
-        within = ordered.sum(0).cumsum(0).cumsum(1)
-        found = within[sizes[:, 0] - 1, sizes[:, 1] - 1]
-        total = float(within[-1, -1])
-        return found / total if measure == "share" and total else found
-
-    def mask(self, rows: int, cols: int) -> Tensor:
-        """bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing gains."""
-        keep_rows = _top(self.energy.sum(2), rows)
-        keep_cols = _top(self.energy.sum(1), cols)
-        kept = keep_rows[:, :, None] & keep_cols[:, None, :]
-        before = float(self.energy[kept].sum())
-        for _ in range(_ROUNDS):
-            keep_rows = _top((self.energy * keep_cols[:, None, :]).sum(2), rows)
-            keep_cols = _top((self.energy * keep_rows[:, :, None]).sum(1), cols)
-            crossing = keep_rows[:, :, None] & keep_cols[:, None, :]
-            now = float(self.energy[crossing].sum())
-            if now <= before * (1 + 1e-12):
-                break
-            kept, before = crossing, now
-        return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, self.shape))).to(self.device)
-
-
-def _top(sums: np.ndarray, count: int) -> np.ndarray:
-    """bool (groups, n): the largest `count` of each group, a tie to the lower number."""
-    kept = np.zeros(sums.shape, dtype=bool)
-    np.put_along_axis(kept, np.argsort(-sums, axis=1, kind="stable")[:, :count], True, axis=1)
-    return kept
 
 
 def _options(name: str, shape: LayerShape, cost: Cost, array: tuple[int, int], whole_cols: bool) -> tuple[Option, ...]:

@@ -34,7 +34,8 @@ from hwmodels.errors import UserError
 class ChipCost:
     """The cost of every layer of a network by what it keeps.
 
-    shapes, signed: by module name, in execution order; signed: whether inputs have both signs.
+    shapes, signed: by module name, in execution order; signed: whether inputs have both signs. feeds: reader → the
+    layer that it alone reads (`mapping.feeds`), whose pruned filters take rows of the reader with them.
     rate_hz: the inferences per second at which power is taken.
     """
 
@@ -42,6 +43,7 @@ class ChipCost:
     array: ArraySpec
     shapes: dict[str, LayerShape]
     signed: dict[str, bool]
+    feeds: dict[str, str]
     rate_hz: float
 
     @staticmethod
@@ -58,6 +60,11 @@ class ChipCost:
             array=array,
             shapes={name: layer.shape for name, layer in layers.items()},
             signed={name: layer.calibration.signed for name, layer in layers.items()},
+            feeds={
+                name: source
+                for name, source in mapping.feeds(network, calibration).items()
+                if name in layers and source in layers
+            },
             rate_hz=rate,
         )
 
@@ -75,6 +82,7 @@ class ChipCost:
             array=(self.array.rows, self.array.weight_cols),
             whole_cols=[list(self.shapes)[-1]],
             measure=measure,
+            feeds=self.feeds,
         )
         if target.limit is None:
             return replace(budget, limit=budget.largest)

@@ -1,5 +1,6 @@
 """What zeros in one layer free in another: only what is provably unused, and the network stays the same."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import mapping
+from experiments import networks
 
 
 def _net(padding=0, norm=True, activation=None, bias=True):
@@ -148,3 +150,40 @@ def test_a_network_that_cannot_be_followed_says_so(ideal):
 def test_a_dense_network_is_not_looked_into(ideal):
     net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(108, 2))
     assert _check(net, ideal).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("factory", "size", "expected"),
+    [
+        ("LeNet5", 28, {"conv2": "conv1", "fc1": "conv2", "fc2": "fc1"}),
+        ("resnet20", 16, {f"layer{s}.{b}.conv2": f"layer{s}.{b}.conv1" for s in (1, 2, 3) for b in (0, 1, 2)}),
+    ],
+)
+def test_a_layer_feeds_another_where_nobody_else_reads_it(factory, size, expected):
+    """Not past a residual sum; where it does, a filter and its rows of the reader can only be of use together."""
+    network = getattr(networks, factory)(1, 10, size)
+    example = torch.rand(2, 1, size, size)
+    assert mapping.feeds(network, example) == expected
+    assert network.training
+    for name, source in expected.items():
+        pruned = copy.deepcopy(network).eval()
+        reader, filters = pruned.get_submodule(name).weight.data, pruned.get_submodule(source).weight.data
+        reader.reshape(len(reader), len(filters), -1)[:, 1] = 0
+        before = pruned(example)
+        filters[1] += 1
+        assert torch.equal(pruned(example), before)
+
+
+def test_grouped_layers_and_networks_that_cannot_be_followed_feed_nobody():
+    grouped = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    assert mapping.feeds(grouped, torch.rand(1, 2, 9, 9)) == {}
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.fc(x) if x.sum() > 0 else x
+
+    assert mapping.feeds(Branches(), torch.rand(1, 4)) == {}

@@ -97,6 +97,80 @@ def test_a_projection_is_in_the_set_whole_lines_and_keeps_at_least_the_nested_en
     assert budget.holds(weights, groups) == (limit >= budget.largest)
 
 
+def _chain(seed):
+    """Two convolutions and two linear layers, each reading the one before; fc1 reads four pixels of every channel."""
+    draw = torch.Generator().manual_seed(seed)
+    weights = {
+        "conv1": torch.randn(4, 1, 2, 2, generator=draw),
+        "conv2": torch.randn(3, 4, 2, 2, generator=draw),
+        "fc1": 0.5 * torch.randn(5, 12, generator=draw),
+        "fc2": torch.randn(3, 5, generator=draw),
+    }
+    shapes = {name: LayerShape(rows=w[0].numel(), cols=len(w)) for name, w in weights.items()}
+    return weights, shapes, {"conv2": "conv1", "fc1": "conv2", "fc2": "fc1"}
+
+
+def _chained_energy(matrices, feeds, sizes):
+    """What sizes keep along the orders, written out: rows of a filter that is gone count for nothing."""
+    total, alive = 0.0, {}
+    for name, matrix in matrices.items():
+        reader = next((each for each, source in feeds.items() if source == name), None)
+        worth = matrix.sum(0)
+        if reader is not None:
+            worth = worth + matrices[reader].sum(1).reshape(len(worth), -1).sum(1)
+        cols = worth.argsort(descending=True, stable=True)[: sizes[name][1]].tolist()
+        rows = matrix.sum(1).argsort(descending=True, stable=True).tolist()
+        if name in feeds:
+            span = len(rows) // matrices[feeds[name]].shape[1]
+            rows = [row for row in rows if row // span in alive[feeds[name]]]
+        alive[name] = set(cols)
+        total += float(matrix[rows[: sizes[name][0]]][:, cols].sum())
+    return total
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), limit=st.integers(8, 30))
+def test_layers_that_read_one_another_are_chosen_together_and_best(seed, limit):
+    """Against every choice of options; no row of a filter that is gone is kept, so nothing is paid for it."""
+    weights, shapes, feeds = _chain(seed)
+    budget = Budget.of(shapes, arrays, float(limit), array=(R, C), whole_cols=["fc2"], feeds=feeds)
+    found = budget.solve(weights)
+    matrices = {name: to_matrix(w.double())[0].square() for name, w in weights.items()}
+    best = max(
+        _chained_energy(matrices, feeds, dict(zip(weights, chosen, strict=True)))
+        for chosen in itertools.product(*budget.options.values())
+        if sum(option.cost for option in chosen) <= limit
+    )
+    assert found.choice.exact
+    assert found.choice.value == pytest.approx(best, rel=1e-9)
+    assert found.choice.value <= found.choice.bound * (1 + 1e-12)
+    assert sum(float(w.double()[found.masks[n]].square().sum()) for n, w in weights.items()) >= best * (1 - 1e-12)
+    for name, source in feeds.items():
+        rows = to_matrix(found.masks[name])[0].any(1).reshape(shapes[source].cols, -1).any(1)
+        filters = to_matrix(found.masks[source])[0].any(0)
+        assert not (rows & ~filters).any()
+        assert int(to_matrix(found.masks[name])[0].any(1).sum()) <= found.options[name].rows
+    assert budget.holds(budget.project(weights))
+
+
+def test_feeds_that_cannot_be_are_refused():
+    weights, shapes, _ = _chain(0)
+
+    def solve(feeds):
+        return Budget.of(shapes, arrays, 30.0, array=(R, C), feeds=feeds).solve(weights)
+
+    with pytest.raises(UserError, match=r"feeds name 'conv3', which is none of its layers"):
+        solve({"conv2": "conv3"})
+    with pytest.raises(UserError, match=r"'fc2' with 5 rows cannot read the 4 columns of 'conv1' alone"):
+        solve({"fc2": "conv1"})
+    with pytest.raises(UserError, match=r"feeds let two layers read 'conv1'"):
+        solve({"conv2": "conv1", "fc1": "conv1"})
+    with pytest.raises(UserError, match=r"feeds go in a circle"):
+        Budget.of({"fc": LayerShape(rows=4, cols=4)}, arrays, 9.0, array=(R, C), feeds={"fc": "fc"}).solve(
+            {"fc": torch.randn(4, 4)}
+        )
+
+
 def test_options_that_free_no_array_are_not_there():
     shape = LayerShape(rows=40, cols=70)
     budget = Budget.of({"fc": shape}, lambda s, r, c: np.ceil(r / 16) * np.ceil(c / 32), 9.0, array=(16, 32))

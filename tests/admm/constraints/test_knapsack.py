@@ -63,6 +63,47 @@ def test_the_bound_is_the_linear_relaxation(items, share):
     assert found.bound >= found.value
 
 
+@st.composite
+def _chains(draw):
+    """Items that hand on one of up to three states; the last one, and now and then another, hands on nothing."""
+    values, costs, states, before = [], [], [], 1
+    for _ in range(draw(st.integers(1, 4))):
+        count = draw(st.integers(1, 4))
+        table = [draw(st.lists(st.floats(0, 10), min_size=count, max_size=count)) for _ in range(before)]
+        values.append(np.array(table if before > 1 else table[0]))
+        costs.append(np.array(draw(st.lists(st.integers(0, 12), min_size=count, max_size=count)), float))
+        handed = draw(st.none() | st.lists(st.integers(0, 2), min_size=count, max_size=count))
+        states.append(None if handed is None else np.array(handed))
+        before = 1 if handed is None else max(handed) + 1
+    return values, costs, states
+
+
+def _all_choices(values, costs, states):
+    """(value, cost) of every choice there is, state by state."""
+    for chosen in itertools.product(*(range(len(c)) for c in costs)):
+        value, cost, state = 0.0, 0.0, 0
+        for v, c, s, option in zip(values, costs, states, chosen, strict=True):
+            value += v[state, option] if v.ndim == 2 else v[option]
+            cost, state = cost + c[option], 0 if s is None else s[option]
+        yield value, cost
+
+
+@settings(deadline=None, max_examples=150)
+@given(chains=_chains(), share=st.floats(0, 1))
+def test_chained_items_are_chosen_best_and_bounded_by_the_least_of_the_lagrangian(chains, share):
+    """The bound against scipy's minimum of the largest line, v + λ (limit − c) of every choice, over λ."""
+    values, costs, states = chains
+    low, high = sum(c.min() for c in costs), sum(c.max() for c in costs)
+    limit = low + share * (high - low) + 1e-6
+    found = choose(values, costs, limit, states)
+    value, cost = (np.array(each) for each in zip(*_all_choices(values, costs, states), strict=True))
+    assert found.exact
+    assert found.value == pytest.approx(value[cost <= limit].max(), abs=1e-9)
+    program = linprog([1, 0], A_ub=np.column_stack([-np.ones_like(value), limit - cost]), b_ub=-value,
+                      bounds=[(None, None), (0, None)])  # fmt: skip
+    assert found.bound == pytest.approx(program.fun, rel=1e-6, abs=1e-6)
+
+
 def test_an_impossible_limit_names_the_cheapest():
     with pytest.raises(UserError, match=r"cheapest options cost 5 together, more than the limit of 4"):
         choose([np.ones(1), np.ones(1)], [np.array([2.0]), np.array([3.0])], 4.0)

@@ -1,0 +1,168 @@
+"""Rows and columns of several matrices, the ones of most energy, where a column of one can make rows of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from admm.constraints.support import energy, matrix_shape
+from crossbar.tiling import from_matrix, to_matrix
+from hwmodels.errors import UserError
+
+_ROUNDS = 20
+
+
+class Supports:
+    """The energies of layers, their rows and columns in fixed orders; see `Budget` for both and for the arguments.
+
+    Raises UserError for weights that are not finite, and for a layer that cannot read the one that `feeds` names.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], groups: Mapping[str, int], feeds: Mapping[str, str], measure: str
+    ) -> None:
+        self.weights, self.feeds = weights, feeds
+        self.readers = {source: name for name, source in feeds.items()}
+        self.energy = {name: _energy(w, groups.get(name, 1), measure) for name, w in weights.items()}
+        for name, source in feeds.items():
+            self._check(name, source)
+        self.order = self._order()
+        """The layers, each behind the one that it reads."""
+        self.columns = {name: np.argsort(-self._worth(name, e.sum(1)), 1, "stable") for name, e in self.energy.items()}
+        self.rows = {name: np.argsort(-e.sum(2), 1, "stable") for name, e in self.energy.items()}
+
+    def kept(self, name: str, sizes: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+        """The measure that options keep along the orders: (options,), or (len(before), options).
+
+        sizes: (options, 2) rows and columns. before: the numbers of columns that the layer before may keep.
+        """
+        e = self.energy[name]
+        if (sizes > e.shape[1:]).any():
+            raise UserError(
+                f"The budget's options for layer {name!r} reach to {sizes.max(0)[0]} × {sizes.max(0)[1]} rows and "
+                f"columns, and its matrix has {e.shape[1]} × {e.shape[2]}. Make them from this model's shapes."
+            )
+        ordered = np.take_along_axis(e, self.rows[name][:, :, None], 1)
+        ordered = np.take_along_axis(ordered, self.columns[name][:, None, :], 2)
+        counts, where = np.unique(sizes[:, 1], return_inverse=True)
+        within = ordered.cumsum(2)[:, :, counts - 1].sum(0)
+        if before is None:
+            return within.cumsum(0)[sizes[:, 0] - 1, where]
+        place = self._place(name)  # of the filter that makes each row, along the order of the layer before
+        found = []
+        for count in before:
+            made = within[place < count].cumsum(0)
+            found.append(made[np.minimum(sizes[:, 0], len(made)) - 1, where])
+        return np.array(found)
+
+    def masks(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+        """Name → bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing
+        gains.
+        """
+        cols = {name: _first(self.columns[name], sizes[name][1]) for name in self.energy}
+        rows = {
+            name: _top(_where(-self.rows[name].argsort(1), self._made(name, cols)), sizes[name][0]) for name in cols
+        }
+        best, before = (rows, cols), self._total(rows, cols)
+        for _ in range(_ROUNDS):
+            rows, cols = self._turn(rows, cols, sizes)
+            now = self._total(rows, cols)
+            if now <= before * (1 + 1e-12):
+                break
+            best, before = (rows, cols), now
+        return {name: self._mask(name, best[0][name], best[1][name]) for name in self.energy}
+
+    def _turn(
+        self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray], sizes: Mapping[str, tuple[int, int]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Every layer's rows by their energy in its columns, then its columns by theirs and that of what they make."""
+        rows, cols = dict(rows), dict(cols)
+        for name in self.order:
+            e = self.energy[name]
+            rows[name] = _top(_where((e * cols[name][:, None, :]).sum(2), self._made(name, cols)), sizes[name][0])
+            worth = self._worth(name, (e * rows[name][:, :, None]).sum(1), cols)
+            cols[name] = _top(worth, sizes[name][1])
+        return rows, cols
+
+    def _total(self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray]) -> float:
+        crossings = {name: rows[name][:, :, None] & cols[name][:, None, :] for name in self.energy}
+        return sum(float(e[crossings[name]].sum()) for name, e in self.energy.items())
+
+    def _worth(self, name: str, own: np.ndarray, cols: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """(groups, columns): what columns keep in their layer and, in the given columns (or all), in the one that reads
+        them.
+        """
+        reader = self.readers.get(name)
+        if reader is None:
+            return own
+        e = self.energy[reader]
+        fed = (e if cols is None else e * cols[reader][:, None, :]).sum(2)
+        return own + fed.reshape(1, own.shape[1], -1).sum(2)
+
+    def _made(self, name: str, cols: Mapping[str, np.ndarray]) -> np.ndarray:
+        """bool (groups, rows): those that the layer before makes."""
+        shape = self.energy[name].shape[:2]
+        source = self.feeds.get(name)
+        if source is None:
+            return np.ones(shape, dtype=bool)
+        return np.repeat(cols[source], shape[1] // cols[source].shape[1], axis=1)
+
+    def _place(self, name: str) -> np.ndarray:
+        """(rows,): for each row, in this layer's order, the place of its filter in the order of the layer before."""
+        places = self.columns[self.feeds[name]].argsort(1)
+        return np.repeat(places[0], self.energy[name].shape[1] // places.shape[1])[self.rows[name][0]]
+
+    def _order(self) -> list[str]:
+        found: list[str] = []
+        for first in (name for name in self.energy if name not in self.feeds):
+            name: str | None = first
+            while name is not None:
+                found.append(name)
+                name = self.readers.get(name)
+        if len(found) < len(self.energy):
+            raise UserError("The budget's feeds go in a circle. Layers read those that come before them.")
+        return found
+
+    def _check(self, name: str, source: str) -> None:
+        for each in (name, source):
+            if each not in self.energy:
+                raise UserError(f"The budget's feeds name {each!r}, which is none of its layers.")
+        if self.readers[source] != name:
+            raise UserError(f"The budget's feeds let two layers read {source!r}; what two read is free of both.")
+        rows, cols = self.energy[name].shape[1], self.energy[source].shape[2]
+        if len(self.energy[name]) > 1 or len(self.energy[source]) > 1 or rows % cols:
+            raise UserError(
+                f"Layer {name!r} with {rows} rows cannot read the {cols} columns of {source!r} alone: its rows must be "
+                "a multiple of them, and neither layer have groups. Take it out of the budget's feeds."
+            )
+
+    def _mask(self, name: str, rows: np.ndarray, cols: np.ndarray) -> Tensor:
+        kept, w = rows[:, :, None] & cols[:, None, :], self.weights[name]
+        return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, tuple(w.shape)))).to(w.device)
+
+
+def _energy(w: Tensor, groups: int, measure: str) -> np.ndarray:
+    matrix_shape(tuple(w.shape), groups)
+    found = np.ascontiguousarray(to_matrix(energy(w), groups).numpy())
+    total = float(found.sum()) if measure == "share" else 0.0
+    return found / total if total else found
+
+
+def _where(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """The scores, minus infinity where nothing may be taken."""
+    return np.where(allowed, scores, -np.inf)
+
+
+def _first(order: np.ndarray, count: int) -> np.ndarray:
+    """bool (groups, n): the first `count` of each group's order."""
+    kept = np.zeros(order.shape, dtype=bool)
+    np.put_along_axis(kept, order[:, :count], True, axis=1)
+    return kept
+
+
+def _top(scores: np.ndarray, count: int) -> np.ndarray:
+    """bool (groups, n): the largest `count` of each group that may be taken, a tie to the lower number."""
+    return _first(np.argsort(-scores, axis=1, kind="stable"), count) & (scores > -np.inf)
