@@ -64,10 +64,12 @@ class Budget:
     reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`); filter j of the one makes rows
     j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps the filter.
 
-    The orders: rows by falling energy over all columns, columns by falling energy over all rows, theirs and those of
-    the reader that they make, in each group of a grouped convolution by itself; a tie leaves the lower number first.
-    Option (r, c) keeps the first c columns and the first r of the rows that the layer before makes (all of them where
-    there are fewer), and the projection takes the options of largest kept measure within the limit: exactly, unless
+    The orders: rows by falling energy over all columns, but the best one that each filter makes before all others;
+    columns by falling energy over all rows, theirs and those of the reader that they make; in each group of a grouped
+    convolution by itself; a tie leaves the lower number first. Option (r, c) keeps the first c columns and the first r
+    of the rows that the layer before makes (all of them where there are fewer). A layer keeps at least as many rows as
+    the layer before keeps columns, so that each is read, unless those are its cheapest options' columns already. The
+    projection takes the options of largest kept measure within the limit: exactly, unless
     `Choice.exact` is False. Then rows and columns are chosen again in turns, each by its energy in what the others
     keep, which only gains. The Lagrangian bound of the choice is one for options along those orders; it bounds nothing
     outside them (the best submatrix of a given size is NP-hard), and what the turns keep can lie above it.
@@ -126,11 +128,12 @@ class Budget:
         self._check_limit()
         supports = Supports({name: weights[name] for name in self.options}, groups or {}, self.feeds, self.measure)
         tables = {name: np.array(options) for name, options in self.options.items()}
-        values, states, cols = [], [], {}
+        values, states, cols, least = [], [], {}, {}
         for name in supports.order:
-            sizes = tables[name][:, :2].astype(np.int64)
-            values.append(supports.kept(name, sizes, cols.get(self.feeds.get(name, ""))))
+            sizes, source = tables[name][:, :2].astype(np.int64), self.feeds.get(name, "")
+            values.append(supports.kept(name, sizes, cols.get(source), least.get(source, 0)))
             cols[name], handed = np.unique(sizes[:, 1], return_inverse=True)
+            least[name] = sizes[tables[name][:, 2] == tables[name][:, 2].min(), 1].min()
             states.append(handed if name in self.feeds.values() else None)
         choice = choose(values, [tables[name][:, 2] for name in supports.order], self.limit, states)
         numbers = dict(zip(supports.order, choice.options, strict=True))

@@ -32,12 +32,13 @@ class Supports:
         self.order = self._order()
         """The layers, each behind the one that it reads."""
         self.columns = {name: np.argsort(-self._worth(name, e.sum(1)), 1, "stable") for name, e in self.energy.items()}
-        self.rows = {name: np.argsort(-e.sum(2), 1, "stable") for name, e in self.energy.items()}
+        self.rows = {name: self._ranked(name, e.sum(2)) for name, e in self.energy.items()}
 
-    def kept(self, name: str, sizes: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    def kept(self, name: str, sizes: np.ndarray, before: np.ndarray | None, least: int = 0) -> np.ndarray:
         """The measure that options keep along the orders: (options,), or (len(before), options).
 
-        sizes: (options, 2) rows and columns. before: the numbers of columns that the layer before may keep.
+        sizes: (options, 2) rows and columns. before: the numbers of columns that the layer before may keep; options
+        with fewer rows than that would leave columns unread, and are worth minus infinity, but for `least` and fewer.
         """
         e = self.energy[name]
         if (sizes > e.shape[1:]).any():
@@ -55,17 +56,16 @@ class Supports:
         found = []
         for count in before:
             made = within[place < count].cumsum(0)
-            found.append(made[np.minimum(sizes[:, 0], len(made)) - 1, where])
+            value = made[np.minimum(sizes[:, 0], len(made)) - 1, where]
+            found.append(_where(value, (sizes[:, 0] >= count) | (count <= least)))
         return np.array(found)
 
     def masks(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
         """Name → bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing
         gains.
         """
-        cols = {name: _first(self.columns[name], sizes[name][1]) for name in self.energy}
-        rows = {
-            name: _top(_where(-self.rows[name].argsort(1), self._made(name, cols)), sizes[name][0]) for name in cols
-        }
+        cols = {name: _first(self.columns[name], sizes[name][1]) for name in self.order}
+        rows = {name: self._taken(name, self.rows[name], cols, sizes[name][0]) for name in self.order}
         best, before = (rows, cols), self._total(rows, cols)
         for _ in range(_ROUNDS):
             rows, cols = self._turn(rows, cols, sizes)
@@ -82,9 +82,10 @@ class Supports:
         rows, cols = dict(rows), dict(cols)
         for name in self.order:
             e = self.energy[name]
-            rows[name] = _top(_where((e * cols[name][:, None, :]).sum(2), self._made(name, cols)), sizes[name][0])
+            ranked = self._ranked(name, (e * cols[name][:, None, :]).sum(2))
+            rows[name] = self._taken(name, ranked, cols, sizes[name][0])
             worth = self._worth(name, (e * rows[name][:, :, None]).sum(1), cols)
-            cols[name] = _top(worth, sizes[name][1])
+            cols[name] = _first(np.argsort(-worth, 1, "stable"), sizes[name][1])
         return rows, cols
 
     def _total(self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray]) -> float:
@@ -102,13 +103,23 @@ class Supports:
         fed = (e if cols is None else e * cols[reader][:, None, :]).sum(2)
         return own + fed.reshape(1, own.shape[1], -1).sum(2)
 
-    def _made(self, name: str, cols: Mapping[str, np.ndarray]) -> np.ndarray:
-        """bool (groups, rows): those that the layer before makes."""
-        shape = self.energy[name].shape[:2]
+    def _ranked(self, name: str, scores: np.ndarray) -> np.ndarray:
+        """(groups, rows): the rows' numbers by falling score, the best one that each filter makes before all others."""
+        if name not in self.feeds:
+            return np.argsort(-scores, 1, "stable")
+        filters = self.energy[self.feeds[name]].shape[2]
+        stretches = scores.reshape(filters, -1)
+        best = np.zeros(stretches.shape, dtype=bool)
+        best[np.arange(filters), stretches.argmax(1)] = True
+        return np.lexsort((-scores[0], ~best.reshape(-1)))[None]
+
+    def _taken(self, name: str, ranked: np.ndarray, cols: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """bool (groups, rows): the first `count` rows of a ranking that the layer before makes with these columns."""
         source = self.feeds.get(name)
         if source is None:
-            return np.ones(shape, dtype=bool)
-        return np.repeat(cols[source], shape[1] // cols[source].shape[1], axis=1)
+            return _first(ranked, count)
+        made = np.repeat(cols[source][0], ranked.shape[1] // cols[source].shape[1])
+        return _first(ranked[:, made[ranked[0]]], count, ranked.shape[1])
 
     def _place(self, name: str) -> np.ndarray:
         """(rows,): for each row, in this layer's order, the place of its filter in the order of the layer before."""
@@ -156,13 +167,8 @@ def _where(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return np.where(allowed, scores, -np.inf)
 
 
-def _first(order: np.ndarray, count: int) -> np.ndarray:
-    """bool (groups, n): the first `count` of each group's order."""
-    kept = np.zeros(order.shape, dtype=bool)
+def _first(order: np.ndarray, count: int, total: int | None = None) -> np.ndarray:
+    """bool (groups, n): the first `count` of each group's order, which need not have all of the `total` numbers."""
+    kept = np.zeros((len(order), total or order.shape[1]), dtype=bool)
     np.put_along_axis(kept, order[:, :count], True, axis=1)
     return kept
-
-
-def _top(scores: np.ndarray, count: int) -> np.ndarray:
-    """bool (groups, n): the largest `count` of each group that may be taken, a tie to the lower number."""
-    return _first(np.argsort(-scores, axis=1, kind="stable"), count) & (scores > -np.inf)

@@ -110,8 +110,11 @@ def _chain(seed):
     return weights, shapes, {"conv2": "conv1", "fc1": "conv2", "fc2": "fc1"}
 
 
-def _chained_energy(matrices, feeds, sizes):
-    """What sizes keep along the orders, written out: rows of a filter that is gone count for nothing."""
+def _chained_energy(matrices, feeds, sizes, least):
+    """What sizes keep along the orders, written out: the best row of every kept filter first, none of one that is gone.
+
+    least: columns that a layer cannot go below; more of them than its reader has rows are not allowed.
+    """
     total, alive = 0.0, {}
     for name, matrix in matrices.items():
         reader = next((each for each, source in feeds.items() if source == name), None)
@@ -121,8 +124,12 @@ def _chained_energy(matrices, feeds, sizes):
         cols = worth.argsort(descending=True, stable=True)[: sizes[name][1]].tolist()
         rows = matrix.sum(1).argsort(descending=True, stable=True).tolist()
         if name in feeds:
+            if sizes[name][0] < len(alive[feeds[name]]) > least[feeds[name]]:
+                return -math.inf
             span = len(rows) // matrices[feeds[name]].shape[1]
             rows = [row for row in rows if row // span in alive[feeds[name]]]
+            best = [next(row for row in rows if row // span == filter) for filter in alive[feeds[name]]]
+            rows = [row for row in rows if row in best] + [row for row in rows if row not in best]
         alive[name] = set(cols)
         total += float(matrix[rows[: sizes[name][0]]][:, cols].sum())
     return total
@@ -136,8 +143,12 @@ def test_layers_that_read_one_another_are_chosen_together_and_best(seed, limit):
     budget = Budget.of(shapes, arrays, float(limit), array=(R, C), whole_cols=["fc2"], feeds=feeds)
     found = budget.solve(weights)
     matrices = {name: to_matrix(w.double())[0].square() for name, w in weights.items()}
+    least = {
+        name: min(option.cols for option in options if option.cost == min(each.cost for each in options))
+        for name, options in budget.options.items()
+    }
     best = max(
-        _chained_energy(matrices, feeds, dict(zip(weights, chosen, strict=True)))
+        _chained_energy(matrices, feeds, dict(zip(weights, chosen, strict=True)), least)
         for chosen in itertools.product(*budget.options.values())
         if sum(option.cost for option in chosen) <= limit
     )
@@ -150,6 +161,12 @@ def test_layers_that_read_one_another_are_chosen_together_and_best(seed, limit):
         filters = to_matrix(found.masks[source])[0].any(0)
         assert not (rows & ~filters).any()
         assert int(to_matrix(found.masks[name])[0].any(1).sum()) <= found.options[name].rows
+    if all(found.options[name].rows >= found.options[source].cols for name, source in feeds.items()):
+        assert all(
+            (to_matrix(found.masks[name])[0].any(1).reshape(shapes[source].cols, -1).any(1)).sum()
+            == found.options[source].cols
+            for name, source in feeds.items()
+        ), "every kept filter is read"
     assert budget.holds(budget.project(weights))
 
 
