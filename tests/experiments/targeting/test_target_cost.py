@@ -118,6 +118,26 @@ def _dense_cells(cost, name, option, kind):
     return energy_nj if kind == "energy" else energy_nj * cost.rate_hz * 1e-6
 
 
+@pytest.mark.parametrize(("limit", "measure"), [(10, "energy"), (14, "energy"), (14, "share"), (30, "share")])
+def test_nothing_is_paid_for_what_freeing_would_take_away(limit, measure):
+    """Of a projected chain of layers every kept row is fed and every kept filter read, so no weight is freed after it."""
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 24, 3), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 40, 3, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(40 * 16, 48), nn.Sigmoid(), nn.Linear(48, 5),
+    )  # fmt: skip
+    cost, images = _chip(network, {"rows": 16, "cols": 16}, {})
+    assert cost.feeds == {"3": "0", "6": "3", "8": "6"}
+    budget = cost.budget(Target(kind="arrays", limit=2.0 * limit), measure)
+    weights = {name: network.get_submodule(name).weight.detach().clone() for name in budget.layers}
+    solution = budget.solve(weights)
+    for name, mask in solution.masks.items():
+        network.get_submodule(name).weight.data *= mask
+    placed = mapping.place(network, cost.array, images)
+    assert placed.notes == ()
+    assert placed.arrays == solution.choice.cost <= 2 * limit
+
+
 def test_a_reduction_counts_weights(network):
     cost, _ = _chip(network, *CHIPS["pairs"])
     budget = cost.budget(Target(kind="reduction", limit=4.0))
