@@ -120,7 +120,7 @@ def _dense_cells(cost, name, option, kind):
 
 @pytest.mark.parametrize(("limit", "measure"), [(10, "energy"), (14, "energy"), (14, "share"), (30, "share")])
 def test_nothing_is_paid_for_what_freeing_would_take_away(limit, measure):
-    """Of a projected chain of layers every kept row is fed and every kept filter read, so no weight is freed after it."""
+    """Of a projected chain of layers every kept row is fed and every filter read, so no weight is freed after it."""
     torch.manual_seed(1)
     network = nn.Sequential(
         nn.Conv2d(1, 24, 3), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 40, 3, padding=1), nn.ReLU(), nn.Flatten(),
