@@ -218,8 +218,8 @@ def test_shares_do_not_depend_on_the_scale_of_a_layer():
 
 
 def test_a_budget_is_data():
-    _, _, shapes = _layers(0)
-    plan = Plan(budgets=(Budget.of(shapes, arrays, 12.0, array=(R, C)),))
+    _, shapes, feeds = _chain(0)
+    plan = Plan(budgets=(Budget.of(shapes, arrays, 12.0, array=(R, C), feeds=feeds),))
     kind = TypeAdapter(Plan)
     assert kind.validate_json(kind.dump_json(plan)) == plan
 
