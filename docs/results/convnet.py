@@ -1,9 +1,9 @@
 """The ConvNet rows of Table I (Yuan et al., ISLPED 2019) from finished runs: `python docs/results/convnet.py RUNS`.
 
-RUNS is the folder that holds `dense`, `filters-235-9bit` and so on, made by the configurations in
+RUNS is the folder that holds `dense`, `filters-235-9bit`, `arrays-64` and so on, made by the configurations in
 examples/cifar10/convnet, and the sweeps `chips-*` and `front`. Writes convnet.csv (a row per row of the table, empty
-where a run is missing), convnet-bits.svg of them, convnet-chips.csv (a row per point of the chip studies) and the
-tables in convnet.md between its two marks.
+where a run is missing), convnet-bits.svg of them, convnet-budgets.csv (a row per budget), convnet-chips.csv (a row per
+point of the chip studies) and the tables in convnet.md between its two marks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from collect import row as collected
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 STUDIES = ("chips-stuck", "chips-wires", "chips-adc", "chips-drift", "front")
+SPREAD = ("crossbar_mean", "crossbar_low", "crossbar_high")
+PERCENT = ("accuracy_dense", "accuracy_quantised", *SPREAD, "area_reduction", "power_reduction")
+COUNTS = ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds")
 RESULTS = ("accuracy_quantised", "accuracy_crossbar_mean", "accuracy_crossbar_low", "accuracy_crossbar_high", "chips")
 COSTS = ("area_mm2", "power_mw", "energy_nj", "latency_us", "arrays")
 
@@ -30,18 +33,31 @@ def table(runs: Path) -> pd.DataFrame:
         found: dict[str, object] = {"rate_paper": rate, "bits": bits}
         found["accuracy_paper"] = PAPER["convnet", rate][1][bits]
         if (folder / "result.json").is_file():
-            ours = collected(str(folder))
-            for key in ("accuracy_dense", "accuracy_quantised", "crossbar_mean", "crossbar_low", "crossbar_high"):
-                found[key] = round(100 * float(str(ours[key])), 2)
-            for key in ("area_reduction", "power_reduction"):
-                found[key] = round(100 * float(str(ours[key])), 2)
-            for key in ("arrays_baseline", "arrays_placed", "weights", "kept", "chips", "seed", "seconds"):
-                found[key] = ours[key]
-            found["command"] = (
-                f"OMP_NUM_THREADS=1 ohmweave run examples/cifar10/convnet/{folder.name}.toml --data-dir DIR"
-            )
-            found["command"] += f" --out runs/convnet/{folder.name}"
+            found |= figures(folder)
         rows.append(found)
+    return pd.DataFrame(rows)
+
+
+def figures(folder: Path) -> dict[str, object]:
+    """Accuracies and reductions of a finished run in percent, its counts, and the command that made it."""
+    ours = collected(str(folder))
+    found: dict[str, object] = {key: round(100 * float(str(ours[key])), 2) for key in PERCENT}
+    found |= {key: ours[key] for key in COUNTS}
+    command = f"OMP_NUM_THREADS=1 ohmweave run examples/cifar10/convnet/{folder.name}.toml --data-dir DIR"
+    return found | {"command": f"{command} --out runs/convnet/{folder.name}"}
+
+
+def budgets(runs: Path) -> pd.DataFrame:
+    """The networks whose rows and columns a budget of arrays chose, the largest budget first."""
+    rows = []
+    for folder in sorted(runs.glob("arrays-*"), key=lambda each: -int(each.name.split("-")[1])):
+        if (folder / "result.json").is_file():
+            chosen = pd.read_csv(folder / "tables" / "choices.csv")
+            last = chosen[chosen["epoch"] == chosen["epoch"].max()]
+            kept = [f"{each.layer.split('.')[-1]} {each.rows}×{each.cols}" for each in last.itertuples()]
+            rows.append(
+                {"arrays_asked": int(folder.name.split("-")[1])} | figures(folder) | {"chosen": ", ".join(kept)}
+            )
     return pd.DataFrame(rows)
 
 
@@ -100,6 +116,10 @@ def main() -> None:
     if "crossbar_mean" in rows:
         picture(rows, HERE / "convnet-bits.svg")
     parts = [markdown(rows.drop(columns=["command", "seed"], errors="ignore"))]
+    chosen = budgets(runs)
+    if len(chosen):
+        chosen.to_csv(HERE / "convnet-budgets.csv", index=False)
+        parts.append(markdown(chosen.drop(columns=["command", "seed"])))
     if len(chips):
         chips.to_csv(HERE / "convnet-chips.csv", index=False)
         few = chips.loc[chips["study"] != "front", ["study", "point", *RESULTS]].copy()
