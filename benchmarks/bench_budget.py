@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -41,21 +42,21 @@ def main() -> None:
     torch.manual_seed(0)
     network = vgg16(3, 10, 32)
     feeds = mapping.feeds(network, torch.rand(1, 3, 32, 32))
-    names = [name for name in [*feeds.values(), *feeds] if name]
-    weights = {name: network.get_submodule(name).weight.detach() for name in dict.fromkeys(names)}
+    names = dict.fromkeys([*feeds.values(), *feeds])
+    weights = {name: network.get_submodule(name).weight.detach() for name in names}
     shapes = {name: LayerShape(rows=w[0].numel(), cols=len(w)) for name, w in weights.items()}
     for cost in (arrays, area):
-        alone = Budget.of(shapes, cost, 1.0, array=(ROWS, COLS), whole_cols=["classifier.fc1"])
-        options = sum(len(each) for each in alone.options.values())
         for share in shares:
-            line, times = f"{cost.__name__}, {options} options, {100 * share:g} %:", []
+            line, times = f"{cost.__name__}, {100 * share:g} %:", []
             for kind, linked in (("chain", feeds), ("one by one", {})):
-                budget = Budget(options=alone.options, limit=share * alone.largest, feeds=linked)
+                budget = Budget.of(shapes, cost, 1.0, array=(ROWS, COLS), whole_cols=["classifier.fc1"], feeds=linked)
+                budget = replace(budget, limit=share * budget.largest)
+                options = sum(len(each) for each in budget.options.values())
                 start = time.process_time()
                 choice = budget.solve(weights).choice
                 times.append(time.process_time() - start)
                 gap = 1 - choice.value / choice.bound
-                line += f" {kind} {times[-1]:.2f} s (exact {choice.exact}, gap {100 * gap:.3f} %),"
+                line += f" {kind} ({options} options) {times[-1]:.2f} s (exact {choice.exact}, gap {100 * gap:.3f} %),"
             print(f"{line} ratio {times[0] / times[1]:.2f}", flush=True)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -178,7 +179,15 @@ class Paths:
             or (node.op == "call_method" and node.target in _METHODS)
         )
         before, after = _shape(node.args[0]), _shape(node)
-        return kind and len(before) == len(after) >= 2 and before[:2] == after[:2]
+        axes = self._pooled_axes(node)
+        batched = axes is None or len(before) == axes + 2  # without a batch pooling takes the channels for one
+        return kind and batched and len(before) == len(after) >= 2 and before[:2] == after[:2]
+
+    def _pooled_axes(self, node: fx.Node) -> int | None:
+        """How many axes a pooling slides over; None for any other operation."""
+        named = type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
+        found = re.search(r"pool([123])d$", getattr(named, "__name__", str(named)), re.IGNORECASE)
+        return int(found[1]) if found else None
 
     def _sums(self, node: fx.Node) -> bool:
         """Whether a node adds two activations of one shape."""

@@ -11,7 +11,7 @@ from crossbar.paths import KINDS, Paths, weight_by_input
 from crossbar.unused import Removal
 from hwmodels.errors import UserError
 from mapping.folding import positional
-from mapping.inputs import Arguments, Inputs
+from mapping.inputs import Arguments, Inputs, quiet_eval
 from mapping.rewriting import LEAVES
 
 
@@ -42,13 +42,11 @@ def feeds(network: nn.Module, example_input: Inputs) -> dict[str, str]:
     """Layer → the layer whose filters it alone reads (`crossbar.paths.Paths.feeds`); empty for networks whose paths
     cannot be followed.
     """
-    training = network.training
-    try:
-        return Paths(network, positional(Arguments.of(example_input)), LEAVES).feeds()
-    except UserError:
-        return {}
-    finally:
-        network.train(training)
+    with quiet_eval(network):
+        try:
+            return Paths(network, positional(Arguments.of(example_input)), LEAVES).feeds()
+        except UserError:
+            return {}
 
 
 def has_holes(network: nn.Module) -> bool:

@@ -64,15 +64,15 @@ class Budget:
     reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`); filter j of the one makes rows
     j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps the filter.
 
-    The orders: rows by falling energy over all columns, but the best one that each filter makes before all others;
-    columns by falling energy over all rows, theirs and those of the reader that they make; in each group of a grouped
-    convolution by itself; a tie leaves the lower number first. Option (r, c) keeps the first c columns and the first r
-    of the rows that the layer before makes (all of them where there are fewer). A layer keeps at least as many rows as
-    the layer before keeps columns, so that each is read, unless those are its cheapest options' columns already. The
-    projection takes the options of largest kept measure within the limit: exactly, unless
-    `Choice.exact` is False. Then rows and columns are chosen again in turns, each by its energy in what the others
-    keep, which only gains. The Lagrangian bound of the choice is one for options along those orders; it bounds nothing
-    outside them (the best submatrix of a given size is NP-hard), and what the turns keep can lie above it.
+    The orders: rows by falling energy over all columns; columns by falling energy over all rows, theirs and those of
+    the reader that they make; in each group of a grouped convolution by itself; a tie leaves the lower number first.
+    Option (r, c) keeps the first c columns and the first r of the rows that the layer before makes (all of them where
+    there are fewer). A layer keeps at least as many rows as the layer before keeps columns, since others could not all
+    be read, unless those are the fewest that it can keep. The projection takes the options of largest kept measure
+    within the limit: exactly, unless `Choice.exact` is False. Then rows and columns are chosen again in turns, each by
+    its energy in what the others keep, as long as that gains. The Lagrangian bound of the choice is one for options
+    along those orders; it bounds nothing outside them (the best submatrix of a given size is NP-hard), and what the
+    turns keep can lie above it.
     """
 
     options: Annotated[dict[str, tuple[Option, ...]], Field(min_length=1)]
@@ -96,14 +96,18 @@ class Budget:
         shapes: module name → the layer as arrays see it. cost: of a layer, one for all or one for each name.
         array: rows and columns of an array; the options step by quarters of it, by halves and whole ones where a layer
         has many. Of options of equal cost only those stay that no larger one contains: where arrays are counted, those
-        that fill them. whole_cols: layers that keep every column (a network's outputs). measure, feeds: see the class.
+        that fill them. (Of layers that feed another one all numbers of columns stay, since every column that is kept
+        takes a row of the reader.) whole_cols: layers that keep every column (a network's outputs). measure, feeds: see
+        the class.
         Raises UserError for a cost that is not finite or falls when more is kept.
         """
-        options = {
-            name: _options(name, shape, cost[name] if isinstance(cost, Mapping) else cost, array, name in whole_cols)
-            for name, shape in shapes.items()
-        }
-        return Budget(options=options, limit=limit, measure=measure, feeds=dict(feeds or {}))
+        feeds, options = dict(feeds or {}), {}
+        for name, shape in shapes.items():
+            rows, cols = steps(shape.rows, array[0]), steps(shape.cols, array[1])
+            table = _Table(name, shape, rows, cols[-1:] if name in whole_cols else cols)
+            costs = table.costs(cost[name] if isinstance(cost, Mapping) else cost)
+            options[name] = table.options(costs, any_cols=name in feeds.values())
+        return Budget(options=options, limit=limit, measure=measure, feeds=feeds)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -127,16 +131,16 @@ class Budget:
         """
         self._check_limit()
         supports = Supports({name: weights[name] for name in self.options}, groups or {}, self.feeds, self.measure)
-        tables = {name: np.array(options) for name, options in self.options.items()}
-        values, states, cols, least = [], [], {}, {}
-        for name in supports.order:
-            sizes, source = tables[name][:, :2].astype(np.int64), self.feeds.get(name, "")
-            values.append(supports.kept(name, sizes, cols.get(source), least.get(source, 0)))
+        order = [name for chain in supports.chains for name in chain]
+        tables = {name: np.array(self.options[name]) for name in order}
+        values, states, cols = [], [], {}
+        for name in order:
+            sizes = tables[name][:, :2].astype(np.int64)
+            values.append(supports.kept(name, sizes, cols[self.feeds[name]] if name in self.feeds else None))
             cols[name], handed = np.unique(sizes[:, 1], return_inverse=True)
-            least[name] = sizes[tables[name][:, 2] == tables[name][:, 2].min(), 1].min()
-            states.append(handed if name in self.feeds.values() else None)
-        choice = choose(values, [tables[name][:, 2] for name in supports.order], self.limit, states)
-        numbers = dict(zip(supports.order, choice.options, strict=True))
+            states.append(handed if name in supports.readers else None)
+        choice = choose(values, [tables[name][:, 2] for name in order], self.limit, states)
+        numbers = dict(zip(order, choice.options, strict=True))
         taken = {name: options[numbers[name]] for name, options in self.options.items()}
         masks = supports.masks({name: (option.rows, option.cols) for name, option in taken.items()})
         return Solution(masks, taken, replace(choice, options=tuple(numbers[name] for name in self.options)))
@@ -173,27 +177,40 @@ class Budget:
             )
 
 
-def _options(name: str, shape: LayerShape, cost: Cost, array: tuple[int, int], whole_cols: bool) -> tuple[Option, ...]:
-    """The options of a layer that no larger one of the same cost contains."""
-    all_rows = steps(shape.rows, array[0])
-    all_cols = np.array([shape.cols]) if whole_cols else steps(shape.cols, array[1])
-    rows, cols = np.meshgrid(all_rows, all_cols, indexing="ij")
-    costs = np.asarray(cost(shape, rows, cols), dtype=np.float64)
-    if not np.isfinite(costs).all() or (costs < 0).any():
-        raise UserError(f"The cost of layer {name!r} is not finite for all of its options: {costs.tolist()}.")
-    # From the far corner: the least that any option with as many rows and columns costs.
-    onward = np.minimum.accumulate(np.minimum.accumulate(costs[::-1, ::-1], 0), 1)[::-1, ::-1]
-    slack = _TOLERANCE * float(costs.max())
-    if (costs > onward + slack).any():
-        raise UserError(f"The cost of layer {name!r} falls when more rows or columns are kept; it must not.")
-    larger = np.full((costs.shape[0] + 1, costs.shape[1] + 1), np.inf)
-    larger[:-1, :-1] = onward
-    contained = np.minimum(larger[1:, :-1], larger[:-1, 1:]) <= costs + slack
-    return tuple(
-        Option(int(r), int(c), float(each))
-        for r, c, each, beaten in zip(rows.flat, cols.flat, costs.flat, contained.flat, strict=True)
-        if not beaten
-    )
+class _Table(NamedTuple):
+    """Numbers of rows and columns that a layer may keep, each ascending."""
+
+    name: str
+    shape: LayerShape
+    rows: np.ndarray
+    cols: np.ndarray
+
+    def costs(self, cost: Cost) -> np.ndarray:
+        """(rows, cols): what they cost; refuses what is not finite or falls."""
+        rows, cols = np.meshgrid(self.rows, self.cols, indexing="ij")
+        costs = np.asarray(cost(self.shape, rows, cols), dtype=np.float64)
+        if not np.isfinite(costs).all() or (costs < 0).any():
+            raise UserError(f"The cost of layer {self.name!r} is not finite for all of its options: {costs.tolist()}.")
+        if (costs > _onward(costs) + _slack(costs)).any():
+            raise UserError(f"The cost of layer {self.name!r} falls when more rows or columns are kept; it must not.")
+        return costs
+
+    def options(self, costs: np.ndarray, *, any_cols: bool) -> tuple[Option, ...]:
+        """Those that no larger one of the same cost contains; any_cols: none with the same columns."""
+        larger = np.full((costs.shape[0] + 1, costs.shape[1] + 1), np.inf)
+        larger[:-1, :-1] = _onward(costs)
+        contained = larger[1:, :-1] if any_cols else np.minimum(larger[1:, :-1], larger[:-1, 1:])
+        kept = np.argwhere(contained > costs + _slack(costs))
+        return tuple(Option(int(self.rows[i]), int(self.cols[j]), float(costs[i, j])) for i, j in kept)
+
+
+def _onward(costs: np.ndarray) -> np.ndarray:
+    """From the far corner: the least that any option with as many rows and columns costs."""
+    return np.minimum.accumulate(np.minimum.accumulate(costs[::-1, ::-1], 0), 1)[::-1, ::-1]
+
+
+def _slack(costs: np.ndarray) -> float:
+    return _TOLERANCE * float(costs.max())
 
 
 def steps(total: int, size: int) -> np.ndarray:

@@ -21,7 +21,7 @@ import numpy as np
 
 from hwmodels.errors import UserError
 
-MOST_STATES = 20_000
+MOST_TRIPLES = 20_000
 """Triples of the dynamic program that are kept at most; beyond, they are thinned out and the choice may fall short."""
 _ROUNDING = 1e-12
 _LINES = 200
@@ -50,10 +50,11 @@ def choose(
 
     values: one array per item, (options,), or (states before, options) behind an item that hands on a state. costs:
     (options,) each. states: (options,) whole numbers from 0, what each option hands on to the next item; None for an
-    item that hands on nothing, or for all of them. All finite. Exact unless more than `MOST_STATES` triples survive;
+    item that hands on nothing, or for all of them. Costs are finite; a value of minus infinity forbids an option after
+    a state. Exact unless more than `MOST_TRIPLES` triples survive;
     `bound` then says how far it can be from the best. Work grows with items × options × triples that survive, and
     those with the distance of the bound from the best choice. Raises UserError when even the cheapest options are
-    beyond the limit.
+    beyond the limit, or when no choice of them is allowed.
     """
     handed = [None] * len(values) if states is None else states
     items = [_Item(v, c, s) for v, c, s in zip(values, costs, handed, strict=True)]
@@ -67,12 +68,14 @@ def choose(
     at, history, exact = _Triples(np.zeros(1), np.zeros(1), np.zeros(1, dtype=np.int64)), [], True
     for item, after, cheapest in zip(items, relaxed.worth[1:], rest[1:], strict=True):
         at, parents, taken = at.extended(item, _Hope(after, relaxed.price, room - cheapest, room, enough))
-        if at.cost.size > MOST_STATES:
-            kept = np.unique(np.linspace(0, at.cost.size - 1, MOST_STATES).round().astype(np.int64))
+        if at.cost.size > MOST_TRIPLES:
+            kept = np.unique(np.linspace(0, at.cost.size - 1, MOST_TRIPLES).round().astype(np.int64))
             at, parents, taken, exact = at.of(kept), parents[kept], taken[kept], False
+        if not at.cost.size:  # thinning took what could have reached what is known already
+            return relaxed.known()
         history.append((parents, taken))
-    if not at.cost.size or at.value.max() < relaxed.fits.value:  # thinning took what had reached what is known already
-        return Choice(*relaxed.fits, relaxed.bound, exact=False)
+    if at.value.max() < relaxed.fits.value:
+        return relaxed.known()
     best = int(np.lexsort((at.cost, -at.value))[0])
     cost, value, options = float(at.cost[best]), float(at.value[best]), []
     for item, (parents, taken) in zip(reversed(items), reversed(history), strict=True):
@@ -112,16 +115,22 @@ class _Relaxed:
     worth: list[np.ndarray]
     fits: _Line
 
+    def known(self) -> Choice:
+        """The best choice met, which need not be the best there is."""
+        return Choice(*self.fits, max(self.bound, self.fits.value), exact=False)
+
 
 def _relaxed(items: Sequence[_Item], room: float) -> _Relaxed:
     """Intersect the line of a choice beyond the room with that of one within it, until none lies above."""
+    high = fits = _best(items, 0.0, cheapest=True)[0]
+    if high.value == -np.inf:
+        raise UserError("No choice of the cheapest options is allowed. Let every state be followed by one of them.")
     low, worth = _best(items, 0.0)
     if low.cost <= room:
         return _Relaxed(low.value, 0.0, worth, low)
-    high = fits = _best(items, 0.0, cheapest=True)[0]
-    price = 0.0
+    room, price = max(room, high.cost), 0.0  # sums of costs round
     for _ in range(_LINES):
-        price = (low.value - high.value) / (low.cost - high.cost)
+        price = max((low.value - high.value) / (low.cost - high.cost), 0.0) if low.cost > high.cost else 0.0
         found, worth = _best(items, price)
         fits = max(fits, found, key=lambda line: line.value if line.cost <= room else -np.inf)
         here = found.value - price * found.cost
@@ -132,8 +141,8 @@ def _relaxed(items: Sequence[_Item], room: float) -> _Relaxed:
 
 
 def _best(items: Sequence[_Item], price: float, *, cheapest: bool = False) -> tuple[_Line, list[np.ndarray]]:
-    """The choice of largest value less price · cost (of the cheapest options alone, if so asked), of equal ones a
-    cheapest; and what all items from each one on are worth then, by the state before it.
+    """The choice of largest value less price · cost (of the cheapest options alone, if so asked); and what all items
+    from each one on are worth then, by the state before it.
     """
     worth, taken = [np.zeros(1)], []
     for item in reversed(items):

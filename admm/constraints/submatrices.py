@@ -29,16 +29,16 @@ class Supports:
         self.energy = {name: _energy(w, groups.get(name, 1), measure) for name, w in weights.items()}
         for name, source in feeds.items():
             self._check(name, source)
-        self.order = self._order()
-        """The layers, each behind the one that it reads."""
+        self.chains = self._chains()
+        """The layers, each behind the one that it reads, in chains that have nothing to do with one another."""
         self.columns = {name: np.argsort(-self._worth(name, e.sum(1)), 1, "stable") for name, e in self.energy.items()}
-        self.rows = {name: self._ranked(name, e.sum(2)) for name, e in self.energy.items()}
+        self.rows = {name: np.argsort(-e.sum(2), 1, "stable") for name, e in self.energy.items()}
 
-    def kept(self, name: str, sizes: np.ndarray, before: np.ndarray | None, least: int = 0) -> np.ndarray:
+    def kept(self, name: str, sizes: np.ndarray, before: np.ndarray | None) -> np.ndarray:
         """The measure that options keep along the orders: (options,), or (len(before), options).
 
         sizes: (options, 2) rows and columns. before: the numbers of columns that the layer before may keep; options
-        with fewer rows than that would leave columns unread, and are worth minus infinity, but for `least` and fewer.
+        with fewer rows would leave some of them unread, and are worth minus infinity unless there is no fewer.
         """
         e = self.energy[name]
         if (sizes > e.shape[1:]).any():
@@ -57,40 +57,44 @@ class Supports:
         for count in before:
             made = within[place < count].cumsum(0)
             value = made[np.minimum(sizes[:, 0], len(made)) - 1, where]
-            found.append(_where(value, (sizes[:, 0] >= count) | (count <= least)))
+            found.append(np.where((sizes[:, 0] >= count) | (count == before.min()), value, -np.inf))
         return np.array(found)
 
     def masks(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
-        """Name → bool of the weight's shape: so many rows and columns of every group, chosen in turns until nothing
-        gains.
+        """Name → bool of the weight's shape: at most so many rows and columns of every group.
+
+        Those that are first along the orders, then chosen again in turns, chain by chain, as long as the chain gains.
         """
-        cols = {name: _first(self.columns[name], sizes[name][1]) for name in self.order}
-        rows = {name: self._taken(name, self.rows[name], cols, sizes[name][0]) for name in self.order}
-        best, before = (rows, cols), self._total(rows, cols)
-        for _ in range(_ROUNDS):
-            rows, cols = self._turn(rows, cols, sizes)
-            now = self._total(rows, cols)
-            if now <= before * (1 + 1e-12):
-                break
-            best, before = (rows, cols), now
-        return {name: self._mask(name, best[0][name], best[1][name]) for name in self.energy}
+        found: dict[str, Tensor] = {}
+        for chain in self.chains:
+            cols = {name: _first(self.columns[name], sizes[name][1]) for name in chain}
+            rows = {name: self._taken(name, self.rows[name], cols, sizes[name][0]) for name in chain}
+            best, before = (rows, cols), self._total(rows, cols)
+            for _ in range(_ROUNDS):
+                rows, cols = self._turn(rows, cols, sizes)
+                now = self._total(rows, cols)
+                if now <= before * (1 + 1e-12):
+                    break
+                best, before = (rows, cols), now
+            found |= {name: self._mask(name, best[0][name], best[1][name]) for name in chain}
+        return found
 
     def _turn(
         self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray], sizes: Mapping[str, tuple[int, int]]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Every layer's rows by their energy in its columns, then its columns by theirs and that of what they make."""
+        """Every layer's rows by their energy in its columns, then its columns by theirs and by all that they make."""
         rows, cols = dict(rows), dict(cols)
-        for name in self.order:
+        for name in rows:
             e = self.energy[name]
-            ranked = self._ranked(name, (e * cols[name][:, None, :]).sum(2))
+            ranked = np.argsort(-(e * cols[name][:, None, :]).sum(2), 1, "stable")
             rows[name] = self._taken(name, ranked, cols, sizes[name][0])
             worth = self._worth(name, (e * rows[name][:, :, None]).sum(1), cols)
             cols[name] = _first(np.argsort(-worth, 1, "stable"), sizes[name][1])
         return rows, cols
 
     def _total(self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray]) -> float:
-        crossings = {name: rows[name][:, :, None] & cols[name][:, None, :] for name in self.energy}
-        return sum(float(e[crossings[name]].sum()) for name, e in self.energy.items())
+        crossings = {name: rows[name][:, :, None] & cols[name][:, None, :] for name in rows}
+        return sum(float(self.energy[name][crossing].sum()) for name, crossing in crossings.items())
 
     def _worth(self, name: str, own: np.ndarray, cols: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """(groups, columns): what columns keep in their layer and, in the given columns (or all), in the one that reads
@@ -102,16 +106,6 @@ class Supports:
         e = self.energy[reader]
         fed = (e if cols is None else e * cols[reader][:, None, :]).sum(2)
         return own + fed.reshape(1, own.shape[1], -1).sum(2)
-
-    def _ranked(self, name: str, scores: np.ndarray) -> np.ndarray:
-        """(groups, rows): the rows' numbers by falling score, the best one that each filter makes before all others."""
-        if name not in self.feeds:
-            return np.argsort(-scores, 1, "stable")
-        filters = self.energy[self.feeds[name]].shape[2]
-        stretches = scores.reshape(filters, -1)
-        best = np.zeros(stretches.shape, dtype=bool)
-        best[np.arange(filters), stretches.argmax(1)] = True
-        return np.lexsort((-scores[0], ~best.reshape(-1)))[None]
 
     def _taken(self, name: str, ranked: np.ndarray, cols: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         """bool (groups, rows): the first `count` rows of a ranking that the layer before makes with these columns."""
@@ -126,14 +120,14 @@ class Supports:
         places = self.columns[self.feeds[name]].argsort(1)
         return np.repeat(places[0], self.energy[name].shape[1] // places.shape[1])[self.rows[name][0]]
 
-    def _order(self) -> list[str]:
-        found: list[str] = []
+    def _chains(self) -> list[list[str]]:
+        found: list[list[str]] = []
         for first in (name for name in self.energy if name not in self.feeds):
-            name: str | None = first
-            while name is not None:
-                found.append(name)
-                name = self.readers.get(name)
-        if len(found) < len(self.energy):
+            chain = [first]
+            while chain[-1] in self.readers:
+                chain.append(self.readers[chain[-1]])
+            found.append(chain)
+        if sum(map(len, found)) < len(self.energy):
             raise UserError("The budget's feeds go in a circle. Layers read those that come before them.")
         return found
 
@@ -160,11 +154,6 @@ def _energy(w: Tensor, groups: int, measure: str) -> np.ndarray:
     found = np.ascontiguousarray(to_matrix(energy(w), groups).numpy())
     total = float(found.sum()) if measure == "share" else 0.0
     return found / total if total else found
-
-
-def _where(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The scores, minus infinity where nothing may be taken."""
-    return np.where(allowed, scores, -np.inf)
 
 
 def _first(order: np.ndarray, count: int, total: int | None = None) -> np.ndarray:

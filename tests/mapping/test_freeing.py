@@ -162,9 +162,11 @@ def test_a_dense_network_is_not_looked_into(ideal):
 def test_a_layer_feeds_another_where_nobody_else_reads_it(factory, size, expected):
     """Not past a residual sum; where it does, a filter and its rows of the reader can only be of use together."""
     network = getattr(networks, factory)(1, 10, size)
+    network.conv1.eval()  # as a frozen layer
+    modes = [module.training for module in network.modules()]
     example = torch.rand(2, 1, size, size)
     assert mapping.feeds(network, example) == expected
-    assert network.training
+    assert [module.training for module in network.modules()] == modes
     for name, source in expected.items():
         pruned = copy.deepcopy(network).eval()
         reader, filters = pruned.get_submodule(name).weight.data, pruned.get_submodule(source).weight.data
@@ -177,6 +179,9 @@ def test_a_layer_feeds_another_where_nobody_else_reads_it(factory, size, expecte
 def test_grouped_layers_and_networks_that_cannot_be_followed_feed_nobody():
     grouped = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 3))
     assert mapping.feeds(grouped, torch.rand(1, 2, 9, 9)) == {}
+
+    pooled = nn.Sequential(nn.Linear(4, 8), nn.MaxPool1d(3, 1, 1), nn.Linear(8, 2))
+    assert mapping.feeds(pooled, torch.rand(3, 4)) == {}, "without a batch of channels, pooling mixes the features"
 
     class Branches(nn.Module):
         def __init__(self):

@@ -104,6 +104,38 @@ def test_chained_items_are_chosen_best_and_bounded_by_the_least_of_the_lagrangia
     assert found.bound == pytest.approx(program.fun, rel=1e-6, abs=1e-6)
 
 
+def test_thinned_chains_stay_sound(monkeypatch):
+    """Whatever thinning leaves, also nothing: the choice fits, is one of the chains', and the bound holds."""
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        costs = [draw.random(20) for _ in range(8)]
+        values = [draw.random((4, 20)) * costs[0].size for _ in range(7)]
+        values = [draw.random(20), *values]
+        states = [draw.integers(0, 4, 20) for _ in range(7)]
+        states = [np.concatenate([np.arange(4), each[4:]]) for each in states]
+        best = choose(values, costs, 2.0, [*states, None])
+        monkeypatch.setattr(knapsack, "MOST_TRIPLES", 2)
+        found = choose(values, costs, 2.0, [*states, None])
+        monkeypatch.undo()
+        assert best.exact
+        assert found.cost <= 2.0
+        assert found.value <= best.value * (1 + 1e-12) <= best.bound * (1 + 1e-12)
+        assert found.value == best.value or not found.exact
+        before = [0, *(s[o] for s, o in zip(states, found.options, strict=False))]
+        total = sum(np.atleast_2d(v)[b, o] for v, b, o in zip(values, before, found.options, strict=True))
+        assert found.value == pytest.approx(total)
+
+
+def test_forbidden_options_are_not_taken():
+    values = [np.array([1.0, 9.0]), np.array([[2.0, 3.0], [-np.inf, 4.0]])]
+    costs = [np.array([1.0, 1.0]), np.array([1.0, 5.0])]
+    found = choose(values, costs, 2.0, [np.array([0, 1]), None])
+    assert (found.options, found.value, found.exact) == ((0, 0), 3.0, True)
+    assert choose(values, costs, 6.0, [np.array([0, 1]), None]).options == (1, 1)
+    with pytest.raises(UserError, match=r"No choice of the cheapest options is allowed"):
+        choose([values[0], -np.inf * np.ones((2, 2))], costs, 2.0, [np.array([0, 1]), None])
+
+
 def test_an_impossible_limit_names_the_cheapest():
     with pytest.raises(UserError, match=r"cheapest options cost 5 together, more than the limit of 4"):
         choose([np.ones(1), np.ones(1)], [np.array([2.0]), np.array([3.0])], 4.0)
@@ -118,7 +150,7 @@ def test_thinned_states_stay_sound(monkeypatch):
         values = [c**0.5 + 0.05 * draw.random(30) for c in costs]
         best = choose(values, costs, 5.0)
         with monkeypatch.context() as patch:
-            patch.setattr(knapsack, "MOST_STATES", 1)
+            patch.setattr(knapsack, "MOST_TRIPLES", 1)
             found = choose(values, costs, 5.0)
         assert best.exact
         assert found.cost <= 5.0
