@@ -53,7 +53,7 @@ def budgets(runs: Path) -> pd.DataFrame:
     for folder in sorted(runs.glob("arrays-*"), key=lambda each: -int(each.name.split("-")[1])):
         if (folder / "result.json").is_file():
             chosen = pd.read_csv(folder / "tables" / "choices.csv")
-            last = chosen[chosen["epoch"] == chosen["epoch"].max()]
+            last = chosen.tail(chosen["layer"].nunique())
             kept = [f"{each.layer.split('.')[-1]} {each.rows}×{each.cols}" for each in last.itertuples()]
             rows.append(
                 {"arrays_asked": int(folder.name.split("-")[1])} | figures(folder) | {"chosen": ", ".join(kept)}
