@@ -127,7 +127,8 @@ class Budget:
     def solve(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> Solution:
         """The projection's masks and the account of it. weights: of every layer of the budget, any device.
 
-        Raises UserError for weights that are not finite, options larger than a layer, and an impossible limit.
+        Raises UserError for weights that are not finite, options larger than a layer, an impossible limit, and feeds
+        between layers that cannot read one another.
         """
         self._check_limit()
         supports = Supports({name: weights[name] for name in self.options}, groups or {}, self.feeds, self.measure)
