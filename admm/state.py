@@ -34,7 +34,7 @@ class State:
     signs: int8, those of the fragments of polarised layers, fixed with the masks;
     best: lowest training loss of the projected model in stage "finish", and that model's state;
     stopped: whether the stage's ADMM has converged before its last epoch; surrogate: where SLR stands;
-    pins: what pinned weights are in this stage, see `pins`;
+    pins: what pinned weights are in this stage, see `pins`; curvature: of the filters, where a budget asks for it;
     rows, residuals, choices: the histories so far; accuracy: the stage accuracies known so far.
     """
 
@@ -49,6 +49,7 @@ class State:
     stopped: bool = False
     surrogate: Surrogate | None = None
     pins: dict[str, Tensor] = field(default_factory=dict)
+    curvature: dict[str, tuple[float, ...]] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     residuals: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)

@@ -16,20 +16,23 @@ from math import ceil
 from typing import Annotated, Literal, NamedTuple, final
 
 import numpy as np
+import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from admm.constraints.knapsack import Choice, choose
 from admm.constraints.submatrices import Supports
-from admm.constraints.support import require_finite
-from crossbar.tiling import LayerShape, to_matrix
+from admm.constraints.support import energy, matrix_shape, require_finite
+from crossbar.tiling import LayerShape, from_matrix, to_matrix
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count, NonNegative, Positive
 
 Cost = Callable[[LayerShape, np.ndarray, np.ndarray], np.ndarray]
 """(shape, kept rows, kept columns of the matrix of every group; int64, one shape) → cost of the layer, float64."""
 
+Measure = Literal["energy", "share", "loss"]
+"""What a projection loses least of; see `Budget`."""
 MOST_STEPS = 32
 """Numbers of rows, and of columns, that the options of a layer are made of, at most."""
 _TOLERANCE = 1e-9
@@ -59,8 +62,11 @@ class Budget:
 
     options: module name → what the layer may shrink to; `Budget.of` makes them from a cost function, so that the
     budget itself is data. measure: what the projection loses: "energy", the squared norm of what it zeroes (the
-    Euclidean projection), or "share", the same over each layer's own squared norm (Euclidean with every layer scaled to
-    norm 1, so that layers of small weights are not the first to go). feeds: reader → the layer whose filters alone it
+    Euclidean projection), "share", the same over each layer's own squared norm (Euclidean with every layer scaled to
+    norm 1, so that layers of small weights are not the first to go), or "loss", an estimate of what zeroing costs in
+    loss: the squares of every filter's weights times its curvature (Euclidean with every filter scaled by its root).
+    curvature: name → that of each filter (`admm.curvature.filter_curvature`; `compress` measures it on its training
+    data when it begins); 1 for filters of layers without one. feeds: reader → the layer whose filters alone it
     reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`); filter j of the one makes rows
     j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps the filter.
 
@@ -77,8 +83,9 @@ class Budget:
 
     options: Annotated[dict[str, tuple[Option, ...]], Field(min_length=1)]
     limit: Positive
-    measure: Literal["energy", "share"] = "energy"
+    measure: Measure = "energy"
     feeds: dict[str, str] = Field(default_factory=dict)
+    curvature: dict[str, tuple[NonNegative, ...]] = Field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -88,7 +95,7 @@ class Budget:
         *,
         array: tuple[int, int],
         whole_cols: Collection[str] = (),
-        measure: Literal["energy", "share"] = "energy",
+        measure: Measure = "energy",
         feeds: Mapping[str, str] | None = None,
     ) -> Budget:
         """Tabulate a cost.
@@ -131,7 +138,7 @@ class Budget:
         between layers that cannot read one another.
         """
         self._check_limit()
-        supports = Supports({name: weights[name] for name in self.options}, groups or {}, self.feeds, self.measure)
+        supports = Supports(self._gains(weights, groups or {}), self.feeds)
         order = [name for chain in supports.chains for name in chain]
         tables = {name: np.array(self.options[name]) for name in order}
         values, states, cols = [], [], {}
@@ -143,7 +150,8 @@ class Budget:
         choice = choose(values, [tables[name][:, 2] for name in order], self.limit, states)
         numbers = dict(zip(order, choice.options, strict=True))
         taken = {name: options[numbers[name]] for name, options in self.options.items()}
-        masks = supports.masks({name: (option.rows, option.cols) for name, option in taken.items()})
+        kept = supports.kept_at({name: (option.rows, option.cols) for name, option in taken.items()})
+        masks = {name: _mask(kept[name], weights[name]) for name in self.options}
         return Solution(masks, taken, replace(choice, options=tuple(numbers[name] for name in self.options)))
 
     def masks(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
@@ -163,6 +171,23 @@ class Budget:
         """Whether the cost of what is not zero stays within the limit (to nine digits)."""
         return sum(self.cost(weights, groups).values()) <= self.limit * (1 + _TOLERANCE)
 
+    def _gains(self, weights: Mapping[str, Tensor], groups: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """Name → (groups, rows, cols): what each crossing adds to the measure, float64."""
+        found = {}
+        for name in self.options:
+            w, count = weights[name], groups.get(name, 1)
+            matrix_shape(tuple(w.shape), count)
+            gain, filters = energy(w), self.curvature.get(name)
+            if self.measure == "loss" and filters is not None:
+                if len(filters) != len(w):
+                    raise UserError(
+                        f"The budget's curvature has {len(filters)} numbers for the {len(w)} filters of layer {name!r}."
+                    )
+                gain *= torch.tensor(filters, dtype=torch.float64).reshape(-1, *[1] * (w.dim() - 1))
+            total = float(gain.sum()) if self.measure == "share" else 0.0
+            found[name] = np.ascontiguousarray(to_matrix(gain / total if total else gain, count).numpy())
+        return found
+
     def _cost_of(self, name: str, w: Tensor, groups: int) -> float:
         require_finite(w)
         live = to_matrix(w.detach().cpu(), groups) != 0
@@ -176,6 +201,10 @@ class Budget:
                 f"A budget of {self.limit:g} is impossible: with the fewest rows and columns that the options leave, "
                 f"the layers together cost {self.smallest:g}. Give at least that."
             )
+
+
+def _mask(kept: np.ndarray, w: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, tuple(w.shape)))).to(w.device)
 
 
 class _Table(NamedTuple):

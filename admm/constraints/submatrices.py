@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from admm.constraints.support import energy, matrix_shape
-from crossbar.tiling import from_matrix, to_matrix
 from hwmodels.errors import UserError
 
 _ROUNDS = 20
 
 
 class Supports:
-    """The energies of layers, their rows and columns in fixed orders; see `Budget` for both and for the arguments.
+    """The energies of layers, their rows and columns in fixed orders; see `Budget` for those and for `feeds`.
 
-    Raises UserError for weights that are not finite, and for a layer that cannot read the one that `feeds` names.
+    energies: name → (groups, rows, cols), what is gained by keeping each crossing, float64, not negative.
+    Raises UserError for a layer that cannot read the one that `feeds` names.
     """
 
-    def __init__(
-        self, weights: Mapping[str, Tensor], groups: Mapping[str, int], feeds: Mapping[str, str], measure: str
-    ) -> None:
-        self.weights, self.feeds = weights, feeds
+    def __init__(self, energies: Mapping[str, np.ndarray], feeds: Mapping[str, str]) -> None:
+        self.energy, self.feeds = energies, feeds
         self.readers = {source: name for name, source in feeds.items()}
-        self.energy = {name: _energy(w, groups.get(name, 1), measure) for name, w in weights.items()}
         for name, source in feeds.items():
             self._check(name, source)
         self.chains = self._chains()
@@ -60,12 +54,12 @@ class Supports:
             found.append(np.where((sizes[:, 0] >= count) | (count == before.min()), value, -np.inf))
         return np.array(found)
 
-    def masks(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
-        """Name → bool of the weight's shape: at most so many rows and columns of every group.
+    def kept_at(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+        """Name → bool (groups, rows, cols): the crossings of at most so many rows and columns of every group.
 
         Those that are first along the orders, then chosen again in turns, chain by chain, as long as the chain gains.
         """
-        found: dict[str, Tensor] = {}
+        found: dict[str, np.ndarray] = {}
         for chain in self.chains:
             cols = {name: _first(self.columns[name], sizes[name][1]) for name in chain}
             rows = {name: self._taken(name, self.rows[name], cols, sizes[name][0]) for name in chain}
@@ -76,7 +70,7 @@ class Supports:
                 if now <= before * (1 + 1e-12):
                     break
                 best, before = (rows, cols), now
-            found |= {name: self._mask(name, best[0][name], best[1][name]) for name in chain}
+            found |= {name: _crossings(best[0][name], best[1][name]) for name in chain}
         return found
 
     def _turn(
@@ -93,8 +87,7 @@ class Supports:
         return rows, cols
 
     def _total(self, rows: dict[str, np.ndarray], cols: dict[str, np.ndarray]) -> float:
-        crossings = {name: rows[name][:, :, None] & cols[name][:, None, :] for name in rows}
-        return sum(float(self.energy[name][crossing].sum()) for name, crossing in crossings.items())
+        return sum(float(self.energy[name][_crossings(rows[name], cols[name])].sum()) for name in rows)
 
     def _worth(self, name: str, own: np.ndarray, cols: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """(groups, columns): what columns keep in their layer and, in the given columns (or all), in the one that reads
@@ -144,16 +137,9 @@ class Supports:
                 "a multiple of them, and neither layer have groups. Take it out of the budget's feeds."
             )
 
-    def _mask(self, name: str, rows: np.ndarray, cols: np.ndarray) -> Tensor:
-        kept, w = rows[:, :, None] & cols[:, None, :], self.weights[name]
-        return torch.from_numpy(np.ascontiguousarray(from_matrix(kept, tuple(w.shape)))).to(w.device)
 
-
-def _energy(w: Tensor, groups: int, measure: str) -> np.ndarray:
-    matrix_shape(tuple(w.shape), groups)
-    found = np.ascontiguousarray(to_matrix(energy(w), groups).numpy())
-    total = float(found.sum()) if measure == "share" else 0.0
-    return found / total if total else found
+def _crossings(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    return rows[:, :, None] & cols[:, None, :]
 
 
 def _first(order: np.ndarray, count: int, total: int | None = None) -> np.ndarray:

@@ -221,7 +221,8 @@ class Compress:
     """What the whole chip may cost; what each layer keeps is found by the optimiser, not by ratios."""
     limit: Annotated[int, Strict(), Field(ge=1)] | Annotated[str, Strict()] | Annotated[float, Strict()] | None = None
     """The most that the target may come to, with its unit: "0.05mm2", "10mW", "2uJ", 40 (arrays), 10 (reduction)."""
-    measure: Literal["energy", "share"] = "energy"
-    """What pruning towards a target loses least of: the weights' squares, or their share of each layer's own sum."""
+    measure: Literal["energy", "share", "loss"] = "energy"
+    """What pruning towards a target loses least of: the weights' squares (energy), their share of each layer's own sum,
+    or an estimate of the loss, by which the squares of every filter's weights are weighed (with method = "admm")."""
     accuracy_floor: Fraction | None = None
     """Least accuracy on held-out training samples; without a limit, the smallest that keeps it is searched."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 import hwmodels
 import mapping
 from admm.constraints import Budget
+from admm.constraints.hardware_budget import Measure
 from crossbar import ArraySpec, LayerShape
 from experiments.pricing import Pricing
 from experiments.targeting.option_tiles import option_tiles
@@ -68,7 +68,7 @@ class ChipCost:
             rate_hz=rate,
         )
 
-    def budget(self, target: Target, measure: Literal["energy", "share"] = "energy") -> Budget:
+    def budget(self, target: Target, measure: Measure = "energy") -> Budget:
         """The budget that ADMM projects on. The last layer keeps all its columns: they are the network's outputs.
 
         measure: see `Budget`. A target without a limit gets the unpruned network's cost.
