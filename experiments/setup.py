@@ -125,9 +125,10 @@ def prepare(config: Config, name: str, progress: Progress, dataset: data.Dataset
     target = asked_target(config)
     budgets: list[Shared] = []
     if target is not None:
-        budgets.append(
-            ChipCost.of(network, pricing, array, baseline, calibration).budget(target, config.compress.measure)
-        )
+        cost = ChipCost.of(network, pricing, array, baseline, calibration)
+        if cost.unfollowed:
+            progress.note(f"The budget takes layers one by one, not along their chain: {cost.unfollowed}")
+        budgets.append(cost.budget(target, config.compress.measure))
     plan = compression_plan(config, array, budgets)
     layers = resolve(plan, network)
     planned = stages(plan, layers.values())

@@ -39,14 +39,12 @@ def free_unused(network: nn.Module, masks: dict[str, Any], example: Arguments) -
 
 
 def feeds(network: nn.Module, example_input: Inputs) -> dict[str, str]:
-    """Layer → the layer whose filters it alone reads (`crossbar.paths.Paths.feeds`); empty for networks whose paths
-    cannot be followed.
+    """Layer → the layer whose filters it alone reads (`crossbar.paths.Paths.feeds`).
+
+    Raises UserError, naming the reason, for networks whose paths cannot be followed.
     """
     with quiet_eval(network):
-        try:
-            return Paths(network, positional(Arguments.of(example_input)), LEAVES).feeds()
-        except UserError:
-            return {}
+        return Paths(network, positional(Arguments.of(example_input)), LEAVES).feeds()
 
 
 def has_holes(network: nn.Module) -> bool:

@@ -35,7 +35,8 @@ class ChipCost:
     """The cost of every layer of a network by what it keeps.
 
     shapes, signed: by module name, in execution order; signed: whether inputs have both signs. feeds: reader → the
-    layer that it alone reads (`mapping.feeds`), whose pruned filters take rows of the reader with them.
+    layer that it alone reads (`mapping.feeds`), whose pruned filters take rows of the reader with them. unfollowed: why
+    there are none, where the network's paths cannot be followed.
     rate_hz: the inferences per second at which power is taken.
     """
 
@@ -45,6 +46,7 @@ class ChipCost:
     signed: dict[str, bool]
     feeds: dict[str, str]
     rate_hz: float
+    unfollowed: str | None = None
 
     @staticmethod
     def of(
@@ -55,17 +57,19 @@ class ChipCost:
         layers, rate = placed.layers, pricing.section.frame_rate_hz
         if rate is None:
             rate = pricing.estimate(placed.tiles).totals["frame_rate_hz"]
+        unfollowed = None
+        try:
+            feeds = mapping.feeds(network, calibration)
+        except UserError as error:
+            feeds, unfollowed = {}, str(error)
         return ChipCost(
             pricing=pricing,
             array=array,
             shapes={name: layer.shape for name, layer in layers.items()},
             signed={name: layer.calibration.signed for name, layer in layers.items()},
-            feeds={
-                name: source
-                for name, source in mapping.feeds(network, calibration).items()
-                if name in layers and source in layers
-            },
+            feeds={name: source for name, source in feeds.items() if name in layers and source in layers},
             rate_hz=rate,
+            unfollowed=unfollowed,
         )
 
     def budget(self, target: Target, measure: Measure = "energy") -> Budget:

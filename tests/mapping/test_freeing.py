@@ -10,6 +10,7 @@ from torch.nn.utils import prune
 
 import mapping
 from experiments import networks
+from hwmodels.errors import UserError
 
 
 def _net(padding=0, norm=True, activation=None, bias=True):
@@ -176,7 +177,7 @@ def test_a_layer_feeds_another_where_nobody_else_reads_it(factory, size, expecte
         assert torch.equal(pruned(example), before)
 
 
-def test_grouped_layers_and_networks_that_cannot_be_followed_feed_nobody():
+def test_grouped_layers_feed_nobody_and_a_network_that_cannot_be_followed_says_why():
     grouped = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 3))
     assert mapping.feeds(grouped, torch.rand(1, 2, 9, 9)) == {}
 
@@ -191,4 +192,5 @@ def test_grouped_layers_and_networks_that_cannot_be_followed_feed_nobody():
         def forward(self, x):
             return self.fc(x) if x.sum() > 0 else x
 
-    assert mapping.feeds(Branches(), torch.rand(1, 4)) == {}
+    with pytest.raises(UserError, match=r"paths of this network cannot be followed \("):
+        mapping.feeds(Branches(), torch.rand(1, 4))

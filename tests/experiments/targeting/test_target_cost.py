@@ -129,6 +129,7 @@ def test_rows_that_nobody_feeds_are_not_paid_for(limit, measure):
     )  # fmt: skip
     cost, images = _chip(network, {"rows": 16, "cols": 16}, {})
     assert cost.feeds == {"3": "0", "6": "3", "8": "6"}
+    assert cost.unfollowed is None
     linked = cost.budget(Target(kind="arrays", limit=float(limit)), measure)
     placed = {}
     for budget in (linked, replace(linked, feeds={})):
@@ -139,6 +140,25 @@ def test_rows_that_nobody_feeds_are_not_paid_for(limit, measure):
     assert all(" 0 input channels" in note for note in placed[True].notes)
     assert placed[False].arrays <= placed[True].arrays <= limit
     assert placed[True].arrays >= 0.9 * limit
+
+
+class TwoWays(nn.Module):
+    """A network that branches on its data, so that nobody can follow its paths without running it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(36, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = self.first(x.flatten(1))
+        return self.second(h if h.sum() > 0 else -h)
+
+
+def test_where_paths_cannot_be_followed_layers_go_one_by_one_and_the_reason_is_told():
+    cost, _ = _chip(TwoWays(), *CHIPS["pairs"])
+    assert cost.feeds == {}
+    assert "control flow that depends on data" in cost.unfollowed
+    assert cost.budget(Target(kind="arrays", limit=6.0)).feeds == {}
 
 
 def test_a_reduction_counts_weights(network):
