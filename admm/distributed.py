@@ -35,15 +35,19 @@ def mean(number: float, device: torch.device) -> float:
     return float(shared) / size()
 
 
+def average(values: Tensor) -> None:
+    """Values become, in place, the mean of all ranks'."""
+    if size() > 1:
+        dist.all_reduce(values)
+        values.div_(size())
+
+
 def average_gradients(optimiser: torch.optim.Optimizer) -> None:
     """Every gradient becomes the mean of all ranks'."""
-    if size() == 1:
-        return
     for group in optimiser.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
-                dist.all_reduce(parameter.grad)
-                parameter.grad.div_(size())
+                average(parameter.grad)
 
 
 @torch.no_grad()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from admm import distributed, pins, retrain
-from admm.constraints import Budget, Shared
-from admm.curvature import filter_curvature
+from admm.constraints import Shared
+from admm.curvature import weight_curvature
 from admm.distill import Teacher
 from admm.epoch import DivergenceError, Loss, mean_loss
 from admm.layers import Layer, resolve, resolve_budgets
@@ -111,20 +111,14 @@ class Job:
         return {name: mask & standing[name] if name in standing else mask for name, mask in masks.items()}
 
     def measure_curvature(self) -> None:
-        """Give budgets that lose least by curvature their filters' own: measured once, then it is part of the state."""
-        asking = [budget for budget in self.budgets if isinstance(budget, Budget) and budget.measure == "loss"]
-        if not asking or all(budget.curvature for budget in asking):
-            return
-        if self.state.curvature is None:
+        """Where a budget goes by the weights' curvature: measure it, once; from then on it is part of the state."""
+        asked = {name for budget in self.budgets if budget.measure == "loss" for name in budget.layers}
+        if asked and not self.state.curvature:
             self.start(1)
-            self.state.curvature = filter_curvature(
-                self.model, self.layers, self.train, self.loss, self.device, self.schedule.precision
+            layers = {name: layer for name, layer in self.layers.items() if name in asked}
+            self.state.curvature = weight_curvature(
+                self.model, layers, self.train, self.loss, self.device, self.schedule.precision
             )
-        measured = {name: tuple(values) for name, values in self.state.curvature.items()}
-        self.budgets = tuple(
-            replace(budget, curvature={name: measured[name] for name in budget.layers}) if budget in asking else budget
-            for budget in self.budgets
-        )
 
     def start(self, number: int) -> None:
         """Random numbers and data of an epoch, by its running number."""

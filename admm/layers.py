@@ -119,22 +119,23 @@ def masks_of(
     signs: Mapping[str, Tensor],
     budgets: tuple[Shared, ...] = (),
     solutions: list[Solution] | None = None,
+    curvature: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """What pruning keeps of each layer's target: its own sets first, then the budgets that layers share.
 
-    solutions: gets the account of every hardware budget.
+    curvature: of the weights, for budgets that go by it. solutions: gets the account of every hardware budget.
     """
     masks = {name: layers[name].mask(target, signs.get(name)) for name, target in targets.items()}
     for budget in budgets:
         left = {name: targets[name].masked_fill(~masks[name], 0) for name in budget.layers}
         groups = {name: layers[name].groups for name in left}
         if isinstance(budget, Budget):
-            solved = budget.solve(left, groups)
+            solved = budget.solve(left, groups, curvature)
             found = solved.masks
             if solutions is not None:
                 solutions.append(solved)
         else:
-            found = budget.masks(left, groups)
+            found = budget.masks(left, groups, curvature)
         masks |= {name: masks[name] & mask for name, mask in found.items()}
     return masks
 

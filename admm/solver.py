@@ -104,11 +104,14 @@ def pull(copies: Copies, rho: float) -> None:
 
 
 def choose(
-    copies: Mapping[str, Copies], budgets: tuple[Shared, ...] = (), solutions: list[Solution] | None = None
+    copies: Mapping[str, Copies],
+    budgets: tuple[Shared, ...] = (),
+    solutions: list[Solution] | None = None,
+    curvature: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """What the Y-steps of all layers keep of W + U; signs of fragments are chosen anew where their time has come.
 
-    solutions: gets the account of every hardware budget.
+    solutions: gets the account of every hardware budget. curvature: see `layers.masks_of`.
     """
     targets = {}
     for name, each in copies.items():
@@ -119,7 +122,7 @@ def choose(
                 each.signs = each.layer.signs(targets[name])
     layers = {name: copies[name].layer for name in targets}
     signs = {name: s for name in targets if (s := copies[name].signs) is not None}
-    return masks_of(layers, targets, signs, budgets, solutions)
+    return masks_of(layers, targets, signs, budgets, solutions, curvature)
 
 
 def update(copies: Copies, rho: float, live: Tensor | None = None) -> list[Residuals]:

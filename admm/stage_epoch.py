@@ -125,7 +125,7 @@ def _updated(job: Job, stage: Stage, number: int) -> list[solver.Residuals]:
     def choose() -> dict[str, Tensor]:
         budgets = job.staged_budgets(stage) if stage.prune else ()
         solutions: list[Solution] = []
-        live = solver.choose(state.copies, budgets, solutions)
+        live = solver.choose(state.copies, budgets, solutions, state.curvature)
         state.account(stage.name, number, budgets, solutions)
         return job.within(live)
 

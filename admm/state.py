@@ -34,7 +34,7 @@ class State:
     signs: int8, those of the fragments of polarised layers, fixed with the masks;
     best: lowest training loss of the projected model in stage "finish", and that model's state;
     stopped: whether the stage's ADMM has converged before its last epoch; surrogate: where SLR stands;
-    pins: what pinned weights are in this stage, see `pins`; curvature: of the filters, where a budget asks for it;
+    pins: what pinned weights are in this stage, see `pins`; curvature: of the weights, where a budget asks for it;
     rows, residuals, choices: the histories so far; accuracy: the stage accuracies known so far.
     """
 
@@ -49,7 +49,7 @@ class State:
     stopped: bool = False
     surrogate: Surrogate | None = None
     pins: dict[str, Tensor] = field(default_factory=dict)
-    curvature: dict[str, tuple[float, ...]] | None = None
+    curvature: dict[str, Tensor] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     residuals: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
@@ -120,8 +120,8 @@ def load(
     optimiser.load_state_dict(tree.pop("optimiser"))
     tree["grids"] = {name: tree_grid(grid) for name, grid in tree["grids"].items()}
     tree["surrogate"] = tree["surrogate"] and Surrogate(**tree["surrogate"])
-    for kind in ("masks", "signs", "pins"):
-        tree[kind] = {name: part.to(layers[name].weight.device) for name, part in tree[kind].items()}
+    for kind in ("masks", "signs", "pins", "curvature"):
+        tree[kind] = {name: part.to(layers[name].weight.device) for name, part in tree.get(kind, {}).items()}
     tree["copies"] = {name: _copies(layers[name], parts) for name, parts in tree["copies"].items()}
     return State(**tree)
 

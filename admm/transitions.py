@@ -108,6 +108,6 @@ def _supports(job: Job, stage: Stage) -> tuple[dict[str, Tensor], dict[str, Tens
     weights = {name: layer.weight.detach() for name, layer in layers.items()}
     signs = {name: s for name, layer in layers.items() if (s := layer.signs(weights[name])) is not None}
     solutions: list[Solution] = []
-    masks = masks_of(layers, weights, signs, budgets, solutions)
+    masks = masks_of(layers, weights, signs, budgets, solutions, job.state.curvature)
     job.state.account(stage.name, len(job.state.rows), budgets, solutions)
     return job.within(masks), signs

@@ -57,7 +57,9 @@ def compression_plan(config: Config, array: ArraySpec, shared: Sequence[Shared] 
     if section.method == "gates":
         prune["*"] = (*prune.get("*", ()), Unstructured(1.0))
     budgets: list[Shared] = [
-        GlobalBudget(layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, floor=b.floor)
+        GlobalBudget(
+            layers=(pattern,), of=_counted(b.kind, b.keep, array), cost=b.cost, measure=b.measure, floor=b.floor
+        )
         for pattern, b in section.budget.items()
     ]
     levels = {pattern: level_set(choice, array, section, pattern) for pattern, choice in section.levels.items()}

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from admm.constraints.kinds import Counted
-from admm.constraints.support import energy, require_finite
+from admm.constraints.support import expected_loss, require_finite
 from hwmodels.errors import UserError
 from hwmodels.quantities import NonNegativeInt
 
@@ -28,6 +28,8 @@ class GlobalBudget:
     is exact: the groups of largest norm over all layers (the holistic budget of Lee and Lee 2022). "weights": a
     group counts its weights, and `keep` is a share (or number) of the layers' weights; that is a knapsack, filled by
     gain per weight, a heuristic: with floor = 0 it is short of the best by less than one group's gain.
+    measure: what the projection loses least of: "energy", the squares of the weights (the Euclidean projection), or
+    "loss", an estimate of the loss: squares times curvature (Euclidean with every weight scaled by its root).
     floor: groups that stay in every layer in any case, so that no layer is cut through (the best of each; the
     projection on "at most so many, at least `floor` in each" is exact with cost "groups").
     """
@@ -35,14 +37,22 @@ class GlobalBudget:
     layers: Annotated[tuple[Name, ...], Field(min_length=1)]
     of: Annotated[Counted, Field(discriminator="kind")]
     cost: Literal["groups", "weights"] = "groups"
+    measure: Literal["energy", "loss"] = "energy"
     floor: NonNegativeInt = 1
 
-    def masks(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+    def masks(
+        self,
+        weights: Mapping[str, Tensor],
+        groups: Mapping[str, int] | None = None,
+        curvature: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Name → bool of the weight's shape, what the projection keeps; see `best`. groups: of grouped convolutions.
 
+        curvature: for measure = "loss", of every weight (`admm.curvature`); 1 where none is given.
         Raises UserError for weights that are not finite and for a budget that the layers cannot meet.
         """
-        found = self.best({name: energy(w) for name, w in weights.items()}, groups)
+        known = (curvature or {}) if self.measure == "loss" else {}
+        found = self.best({name: expected_loss(w, known.get(name)) for name, w in weights.items()}, groups)
         return {name: mask.to(weights[name].device) for name, mask in found.items()}
 
     def project(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from admm.constraints.knapsack import Choice, choose
 from admm.constraints.submatrices import Supports
-from admm.constraints.support import energy, matrix_shape, require_finite
+from admm.constraints.support import expected_loss, matrix_shape, require_finite
 from crossbar.tiling import LayerShape, from_matrix, to_matrix
 from hwmodels.errors import UserError
 from hwmodels.quantities import Count, NonNegative, Positive
@@ -64,11 +64,10 @@ class Budget:
     budget itself is data. measure: what the projection loses: "energy", the squared norm of what it zeroes (the
     Euclidean projection), "share", the same over each layer's own squared norm (Euclidean with every layer scaled to
     norm 1, so that layers of small weights are not the first to go), or "loss", an estimate of what zeroing costs in
-    loss: the squares of every filter's weights times its curvature (Euclidean with every filter scaled by its root).
-    curvature: name → that of each filter (`admm.curvature.filter_curvature`; `compress` measures it on its training
-    data when it begins); 1 for filters of layers without one. feeds: reader → the layer whose filters alone it
-    reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`); filter j of the one makes rows
-    j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps the filter.
+    loss: squares of weights times their curvature (Euclidean with every weight scaled by its root). feeds: reader → the
+    layer whose filters alone it reads and that nobody else reads, neither with groups (`crossbar.paths.Paths.feeds`);
+    filter j of the one makes rows j·s … (j + 1)·s − 1 of the other. The projection keeps such rows only where it keeps
+    the filter.
 
     The orders: rows by falling energy over all columns; columns by falling energy over all rows, theirs and those of
     the reader that they make; in each group of a grouped convolution by itself; a tie leaves the lower number first.
@@ -85,7 +84,6 @@ class Budget:
     limit: Positive
     measure: Measure = "energy"
     feeds: dict[str, str] = Field(default_factory=dict)
-    curvature: dict[str, tuple[NonNegative, ...]] = Field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -131,14 +129,21 @@ class Budget:
         """What the layers cost unpruned."""
         return sum(max(option.cost for option in options) for options in self.options.values())
 
-    def solve(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> Solution:
+    def solve(
+        self,
+        weights: Mapping[str, Tensor],
+        groups: Mapping[str, int] | None = None,
+        curvature: Mapping[str, Tensor] | None = None,
+    ) -> Solution:
         """The projection's masks and the account of it. weights: of every layer of the budget, any device.
+
+        curvature: for measure = "loss", of every weight (`admm.curvature`); 1 where none is given.
 
         Raises UserError for weights that are not finite, options larger than a layer, an impossible limit, and feeds
         between layers that cannot read one another.
         """
         self._check_limit()
-        supports = Supports(self._gains(weights, groups or {}), self.feeds)
+        supports = Supports(self._gains(weights, groups or {}, curvature or {}), self.feeds)
         order = [name for chain in supports.chains for name in chain]
         tables = {name: np.array(self.options[name]) for name in order}
         values, states, cols = [], [], {}
@@ -154,9 +159,14 @@ class Budget:
         masks = {name: _mask(kept[name], weights[name]) for name in self.options}
         return Solution(masks, taken, replace(choice, options=tuple(numbers[name] for name in self.options)))
 
-    def masks(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+    def masks(
+        self,
+        weights: Mapping[str, Tensor],
+        groups: Mapping[str, int] | None = None,
+        curvature: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Name → bool of the weight's shape, what the projection keeps; see `solve`."""
-        return self.solve(weights, groups).masks
+        return self.solve(weights, groups, curvature).masks
 
     def project(self, weights: Mapping[str, Tensor], groups: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """Name → the tensors of the set that the projection takes, all layers together."""
@@ -171,19 +181,15 @@ class Budget:
         """Whether the cost of what is not zero stays within the limit (to nine digits)."""
         return sum(self.cost(weights, groups).values()) <= self.limit * (1 + _TOLERANCE)
 
-    def _gains(self, weights: Mapping[str, Tensor], groups: Mapping[str, int]) -> dict[str, np.ndarray]:
+    def _gains(
+        self, weights: Mapping[str, Tensor], groups: Mapping[str, int], curvature: Mapping[str, Tensor]
+    ) -> dict[str, np.ndarray]:
         """Name → (groups, rows, cols): what each crossing adds to the measure, float64."""
         found = {}
         for name in self.options:
             w, count = weights[name], groups.get(name, 1)
             matrix_shape(tuple(w.shape), count)
-            gain, filters = energy(w), self.curvature.get(name)
-            if self.measure == "loss" and filters is not None:
-                if len(filters) != len(w):
-                    raise UserError(
-                        f"The budget's curvature has {len(filters)} numbers for the {len(w)} filters of layer {name!r}."
-                    )
-                gain *= torch.tensor(filters, dtype=torch.float64).reshape(-1, *[1] * (w.dim() - 1))
+            gain = expected_loss(w, curvature.get(name) if self.measure == "loss" else None)
             total = float(gain.sum()) if self.measure == "share" else 0.0
             found[name] = np.ascontiguousarray(to_matrix(gain / total if total else gain, count).numpy())
         return found

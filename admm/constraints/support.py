@@ -103,6 +103,19 @@ def energy(w: Tensor) -> Tensor:
     return w.detach().to("cpu", torch.float64).square()
 
 
+def expected_loss(w: Tensor, curvature: Tensor | None) -> Tensor:
+    """About twice what zeroing each weight costs in loss: w² · curvature (1 without one), in float64 on the CPU.
+
+    Raises UserError for weights that are not finite and a curvature of another shape.
+    """
+    gain = energy(w)
+    if curvature is None:
+        return gain
+    if curvature.shape != w.shape:
+        raise UserError(f"A curvature of shape {tuple(curvature.shape)} is none of weights {tuple(w.shape)}.")
+    return gain * curvature.detach().to("cpu", torch.float64)
+
+
 def matrix_shape(shape: Sequence[int], groups: int) -> tuple[int, int]:
     """(rows, cols) of the matrix of one group; UserError for a shape that is none."""
     if len(shape) < 2 or 0 in shape:

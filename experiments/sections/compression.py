@@ -91,6 +91,8 @@ class Budget:
     """How many to keep over all the layers."""
     cost: Literal["groups", "weights"] = "groups"
     """Whether every group counts as one, or as its weights."""
+    measure: Literal["energy", "loss"] = "energy"
+    """What goes least: the weights' squares, or an estimate of the loss (squares times each weight's curvature)."""
     floor: NonNegativeInt = 1
     """Groups that stay in every layer in any case."""
 
@@ -223,6 +225,6 @@ class Compress:
     """The most that the target may come to, with its unit: "0.05mm2", "10mW", "2uJ", 40 (arrays), 10 (reduction)."""
     measure: Literal["energy", "share", "loss"] = "energy"
     """What pruning towards a target loses least of: the weights' squares (energy), their share of each layer's own sum,
-    or an estimate of the loss, by which the squares of every filter's weights are weighed (with method = "admm")."""
+    or an estimate of the loss (squares times each weight's curvature, measured on the training data at the start)."""
     accuracy_floor: Fraction | None = None
     """Least accuracy on held-out training samples; without a limit, the smallest that keeps it is searched."""

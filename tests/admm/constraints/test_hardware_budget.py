@@ -244,22 +244,20 @@ def test_shares_do_not_depend_on_the_scale_of_a_layer():
 
 
 @given(seed=st.integers(0, 10**6), limit=st.integers(8, 30))
-def test_the_loss_does_not_depend_on_the_scale_of_a_filter(seed, limit):
+def test_the_loss_does_not_depend_on_the_scale_of_weights(seed, limit):
     """What normalisation behind a layer undoes, curvature undoes too: k times the weights, 1/k² the curvature."""
     weights, groups, shapes = _layers(seed)
     draw = np.random.default_rng(seed)
-    scales = {name: 2.0 ** draw.integers(-6, 7, len(w)) for name, w in weights.items()}
-    scaled = {
-        name: w * torch.tensor(scales[name], dtype=w.dtype).reshape(-1, *[1] * (w.dim() - 1))
-        for name, w in weights.items()
-    }
+    scales = {name: torch.tensor(2.0 ** draw.integers(-6, 7, w.shape), dtype=w.dtype) for name, w in weights.items()}
+    scaled = {name: w * scales[name] for name, w in weights.items()}
     energy = Budget.of(shapes, arrays, float(limit), array=(R, C))
-    loss = replace(energy, measure="loss", curvature={name: tuple(1 / k**2) for name, k in scales.items()})
-    plain, freed = energy.solve(weights, groups), loss.solve(scaled, groups)
+    loss = replace(energy, measure="loss")
+    plain, freed = energy.solve(weights, groups), loss.solve(scaled, groups, {n: k**-2 for n, k in scales.items()})
     assert plain.options == freed.options
     assert all(torch.equal(plain.masks[name], freed.masks[name]) for name in weights)
-    # Without a curvature every filter counts alike.
-    assert replace(loss, curvature={}).solve(weights, groups).options == plain.options
+    # Without a curvature every weight counts alike, and other measures do not read it.
+    assert loss.solve(weights, groups).options == plain.options
+    assert energy.solve(weights, groups, {n: k**2 for n, k in scales.items()}).options == plain.options
 
 
 def test_a_budget_is_data():
@@ -279,8 +277,9 @@ def test_mistakes_are_named():
         Budget.of(shapes, lambda s, r, c: r * math.nan, 5.0, array=(R, C))
     with pytest.raises(UserError, match=r"'fc' reach to 10 × 5 .* its matrix has 9 × 5"):
         Budget(options={"fc": (Option(10, 5, 2.0),)}, limit=3.0).solve({"fc": weights["fc"]})
-    short = replace(Budget.of(shapes, arrays, 12.0, array=(R, C)), measure="loss", curvature={"fc": (1.0, 2.0)})
-    with pytest.raises(UserError, match=r"curvature has 2 numbers for the \d+ filters of layer 'fc'"):
-        short.solve(weights, groups)
+    with pytest.raises(UserError, match=r"curvature of shape \(2,\) is none of weights"):
+        replace(Budget.of(shapes, arrays, 12.0, array=(R, C)), measure="loss").solve(
+            weights, groups, {"fc": torch.ones(2)}
+        )
     with pytest.raises(UserError, match="NaN"):
         Budget.of(shapes, arrays, 12.0, array=(R, C)).solve({**weights, "fc": weights["fc"] * math.nan}, groups)
