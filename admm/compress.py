@@ -77,7 +77,6 @@ def compress(
         if checkpoint_dir is not None:
             _resume(job, checkpoint_dir, identity)
             distributed.barrier()  # nobody overwrites what another still reads
-        job.measure_curvature()
         try:
             for row in _epochs(job):
                 if checkpoint_dir is not None and distributed.rank() == 0:

@@ -111,14 +111,15 @@ class Job:
         return {name: mask & standing[name] if name in standing else mask for name, mask in masks.items()}
 
     def measure_curvature(self) -> None:
-        """Where a budget goes by the weights' curvature: measure it, once; from then on it is part of the state."""
+        """Measure the weights' curvature where a budget goes by it, on the batches of the coming epoch."""
         asked = {name for budget in self.budgets if budget.measure == "loss" for name in budget.layers}
-        if asked and not self.state.curvature:
-            self.start(1)
+        if asked:
+            self.start(len(self.state.rows) + 1)
             layers = {name: layer for name, layer in self.layers.items() if name in asked}
-            self.state.curvature = weight_curvature(
-                self.model, layers, self.train, self.loss, self.device, self.schedule.precision
-            )
+            with self.projected():
+                self.state.curvature = weight_curvature(
+                    self.model, layers, self.train, self.loss, self.device, self.schedule.precision
+                )
 
     def start(self, number: int) -> None:
         """Random numbers and data of an epoch, by its running number."""

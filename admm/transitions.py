@@ -16,6 +16,8 @@ from crossbar.levels import LevelGrid
 def enter(job: Job, stage: Stage) -> None:
     """What must stand before the stage's first epoch."""
     state = job.state
+    if stage.prune:
+        job.measure_curvature()
     if stage.decides:
         _decide(job, stage)
     elif stage.masked and not state.masks:

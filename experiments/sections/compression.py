@@ -225,6 +225,7 @@ class Compress:
     """The most that the target may come to, with its unit: "0.05mm2", "10mW", "2uJ", 40 (arrays), 10 (reduction)."""
     measure: Literal["energy", "share", "loss"] = "energy"
     """What pruning towards a target loses least of: the weights' squares (energy), their share of each layer's own sum,
-    or an estimate of the loss (squares times each weight's curvature, measured on the training data at the start)."""
+    or an estimate of the loss (squares times each weight's curvature, measured on the training data
+    whenever a round of pruning begins)."""
     accuracy_floor: Fraction | None = None
     """Least accuracy on held-out training samples; without a limit, the smallest that keeps it is searched."""

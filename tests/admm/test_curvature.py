@@ -69,7 +69,9 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("kind", ["hardware", "weights"])
-def test_compress_measures_it_once_and_goes_on_with_it(convolutional, batches, evaluate, tmp_path, monkeypatch, kind):
+def test_every_round_measures_it_once_and_goes_on_with_it(
+    convolutional, batches, evaluate, tmp_path, monkeypatch, kind
+):
     if kind == "hardware":
         shape = LayerShape(rows=192, cols=10)
         budget = Budget.of({"7": shape}, lambda s, r, c: r * c / 32, 30.0, array=(8, 4), measure="loss")
@@ -99,3 +101,7 @@ def test_compress_measures_it_once_and_goes_on_with_it(convolutional, batches, e
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     compress(convolutional, replace(plan, budgets=(replace(budget, measure="energy"),)), batches, evaluate)
     assert len(measured) == 2, "nobody asked"
+    rounds = compress(convolutional, replace(plan, schedule=replace(plan.schedule, steps=2)), batches, evaluate)
+    assert rounds.violations() == {"levels": 0, "constraints": 0}
+    assert len(measured) == 4, "every round measures what it has"
+    assert not torch.equal(measured[2]["7"], measured[3]["7"])
